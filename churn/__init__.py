@@ -1,0 +1,1 @@
+"""Train a churn model on a table of customers and serve it."""

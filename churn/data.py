@@ -1,0 +1,232 @@
+"""A table of customers: read from a file, and cleaned into what a model learns from."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from churn.errors import DataError, UnusableColumn, listed
+from churn.schema import GAPS, YES_NO, Field, Schema, Value, closest, normalise
+
+#: Fewer rows than this can all differ by chance, so a column of different values is no identifier.
+FEWEST_FOR_AN_IDENTIFIER = 20
+
+_DELIMITERS = ",;\t|"
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Clean customers and whether each left: ``churned`` holds 1 for leaving, 0 for staying."""
+
+    schema: Schema
+    columns: Mapping[str, list[Value]]
+    churned: list[int]
+    target: str
+    positive: str
+    #: What was left out and why, in sentences for the person who trains.
+    notes: list[str] = field(default_factory=list)
+    #: Gaps found, by field.
+    gaps: Mapping[str, int] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.churned)
+
+    def customers(self) -> Iterator[dict[str, Value]]:
+        """Yield each customer as a record of the vectorizer's."""
+        for row in zip(*self.columns.values(), strict=True):
+            yield dict(zip(self.columns, row, strict=True))
+
+
+def read(path: Path) -> pd.DataFrame:
+    """Return a CSV's or Parquet file's table, every cell as text, a gap as the empty text.
+
+    :raises DataError: the file is missing, is no table, has no rows, or has a column twice.
+    """
+    try:
+        parquet = path.suffix.lower() in (".parquet", ".pq")
+        table = _read_parquet(path) if parquet else _read_csv(path)
+    except OSError as error:
+        raise DataError(f"can't read {path}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path} is not UTF-8 (byte {error.start}): save it as CSV UTF-8 and try again"
+        ) from error
+    except ValueError as error:  # pandas' and pyarrow's own errors for a broken file
+        why = str(error).strip().splitlines()[-1:] or ["unreadable"]
+        raise DataError(f"can't read {path}: {why[0]}") from error
+    if table.empty:
+        raise DataError(f"{path} has no rows")
+    return table
+
+
+def digest(path: Path) -> str:
+    """Return the SHA-256 of a file, in hex."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def prepare(
+    table: pd.DataFrame,
+    target: str = "churn",
+    positive: str | None = None,
+    drop: Collection[str] = (),
+    keep: Collection[str] = (),
+    fill: Mapping[str, str] | None = None,
+) -> Dataset:
+    """Return clean customers from a table as :func:`read` gives it.
+
+    ``positive`` is the outcome that means "left", found by itself for yes/no, true/false and 1/0;
+    ``drop`` leaves columns out, ``keep`` keeps one that looks like an identifier, and ``fill``
+    says what a gap in a column stands for.
+
+    :raises DataError: the outcome or a column can't be used, and only the user can say how.
+    """
+    names = _unique_names(table.columns)
+    wanted = _found(target, names, "--target")
+    dropped = {_found(column, names, "--drop") for column in drop}
+    kept = {_found(column, names, "--keep") for column in keep}
+    filled = {_found(column, names, "--fill"): text for column, text in (fill or {}).items()}
+    table, notes = _with_outcome(table, names[wanted])
+    churned, positive = _outcome(table[names[wanted]], names[wanted], positive)
+
+    fields: list[Field] = []
+    gaps: dict[str, int] = {}
+    for name, column in names.items():
+        if name == wanted or name in dropped:
+            continue
+        texts = _counted(table[column])
+        try:
+            found = Field.infer(column, texts, filled.get(name))
+            if name not in kept:
+                _refuse_identifier(found, texts, len(table))
+        except UnusableColumn as error:
+            notes.append(f"{column} is left out: it {error}")
+            continue
+        except DataError as error:
+            raise DataError(f"{column} {error}", name) from error
+        fields.append(found)
+        if missing := sum(count for text, count in texts.items() if normalise(text) in GAPS):
+            gaps[name] = missing
+    if not fields:
+        raise DataError("no column is left to learn from: " + "; ".join(notes))
+    schema = Schema(tuple(fields))
+    columns = {each.name: _cleaned(table[names[each.name]], each) for each in fields}
+    return Dataset(schema, columns, churned, wanted, positive, notes, gaps)
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    try:
+        table = pd.read_parquet(path)
+    except ImportError:
+        raise DataError(
+            f'{path} is Parquet, which needs pyarrow: run pipenv sync --categories "packages train"'
+        ) from None
+    return pd.DataFrame({column: _as_text(table[column]) for column in table.columns})
+
+
+def _as_text(column: pd.Series[Any]) -> pd.Series[Any]:
+    """Return a typed column as the text a CSV of it would hold."""
+    gaps = column.isna()
+    if pd.api.types.is_float_dtype(column) and (column[~gaps] % 1 == 0).all():
+        column = column.fillna(0).astype("int64")  # whole numbers that were floats for their gaps
+    return column.astype(str).mask(gaps, "")
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    with path.open(encoding="utf-8-sig") as file:
+        header = file.readline()
+    if not header.strip():
+        raise DataError(f"{path} is empty")
+    delimiter = max(_DELIMITERS, key=header.count)
+    names = pd.read_csv(
+        path, sep=delimiter, header=None, nrows=1, dtype=str, na_filter=False, encoding="utf-8-sig"
+    )
+    table = pd.read_csv(
+        path, sep=delimiter, dtype=str, na_filter=False, encoding="utf-8-sig", index_col=False,
+        on_bad_lines="error", skipinitialspace=True,
+    )  # fmt: skip
+    short = table[table.columns[-1]].isna()
+    if short.any():
+        raise DataError(f"{path}: row {int(short.argmax()) + 2} has fewer values than the header")
+    table.columns = pd.Index(names.iloc[0].tolist())  # as written: pandas renames the second of two
+    return table
+
+
+def _unique_names(columns: Sequence[str] | pd.Index[Any]) -> dict[str, str]:
+    """Return the columns by the name the model gives them."""
+    names: dict[str, str] = {}
+    for column in columns:
+        name = normalise(str(column))
+        if not name:
+            raise DataError("a column has no name: name it in the header")
+        if name in names:
+            raise DataError(f"the column {name!r} stands twice: rename or remove one", name)
+        names[name] = column
+    return names
+
+
+def _found(column: str, names: Mapping[str, str], option: str) -> str:
+    name = normalise(column)
+    if name not in names:
+        near = closest(name, names)
+        hint = f"did you mean {names[near]!r}?" if near else f"there are {listed(list(names), 30)}"
+        raise DataError(f"there is no column {column!r} for {option}; {hint}", name)
+    return name
+
+
+def _with_outcome(table: pd.DataFrame, target: str) -> tuple[pd.DataFrame, list[str]]:
+    """Return the rows whose outcome is known."""
+    unknown = table[target].map(normalise).isin(GAPS)
+    if not unknown.any():
+        return table, []
+    note = f"{int(unknown.sum())} rows are left out: their {target} is empty"
+    return table[~unknown], [note]
+
+
+def _outcome(column: pd.Series[Any], target: str, positive: str | None) -> tuple[list[int], str]:
+    """Return 1 for each customer who left, and the value that says so."""
+    found = column.map(normalise)
+    values = sorted(found.unique())
+    if len(values) != 2:
+        shown = listed([repr(value) for value in values]) if values else "nothing"
+        raise DataError(
+            f"{target} must hold two outcomes, leaving and staying, but holds {shown}"
+            + (": name another column with --target" if len(values) > 2 else ""),
+            target,
+        )
+    if positive is None:
+        known = [yes for no, yes in YES_NO if values == [no, yes]]
+        if not known:
+            raise DataError(
+                f"which of {values[0]!r} and {values[1]!r} in {target} means that the customer "
+                f"left? Say so with --positive {values[1]}",
+                target,
+            )
+        positive = known[0]
+    positive = normalise(positive)
+    if positive not in values:
+        raise DataError(
+            f"--positive is {positive!r}, but {target} holds {values[0]!r} and {values[1]!r}",
+            target,
+        )
+    return (found == positive).astype(int).tolist(), positive
+
+
+def _refuse_identifier(found: Field, texts: Mapping[str, int], rows: int) -> None:
+    if found.kind == "number" or rows < FEWEST_FOR_AN_IDENTIFIER:
+        return
+    if len(texts) == rows:
+        raise UnusableColumn("differs in every row, as an identifier does (--keep it if it isn't)")
+
+
+def _counted(column: pd.Series[Any]) -> dict[str, int]:
+    return {str(text): count for text, count in column.value_counts(sort=False).items()}
+
+
+def _cleaned(column: pd.Series[Any], known: Field) -> list[Value]:
+    spellings = {text: known.clean(text) for text in column.unique()}
+    return [spellings[text] for text in column]

@@ -1,0 +1,235 @@
+"""Train a churn model on a table of customers: a CSV or Parquet file in, churn-model.bin out."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from churn.errors import ChurnError, DataError
+
+HERE = Path(__file__).parent
+SHIPPED = HERE / "data" / "telco-customer-churn.csv"
+
+#: What the telephone company of the shipped table can offer a customer.
+SHIPPED_ACTIONABLE = [
+    "contract", "paymentmethod", "paperlessbilling", "monthlycharges", "internetservice",
+    "onlinesecurity", "onlinebackup", "deviceprotection", "techsupport",
+]  # fmt: skip
+
+EXAMPLES = """\
+examples:
+  python train.py
+  python train.py --data customers.csv --target left --positive yes --drop phone_number
+  python train.py --data customers.parquet --threshold 0.35 --actionable contract discount
+  python train.py --model logistic --output models/plain.bin
+
+A gap in a column of categories becomes a category of its own. A gap in a number stands for 0
+where the numbers start near 0, else for their median; --fill income=0 says otherwise.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Train as the command line says; return the exit code."""
+    asked = parser().parse_args(arguments)
+    try:
+        train(asked)
+    except ChurnError as error:
+        print(f"train.py: {error}", file=sys.stderr)
+        return 1
+    except ModuleNotFoundError as error:
+        print(
+            f"train.py: training needs {error.name}, which this environment lacks: "
+            'run pipenv sync --categories "packages train"',
+            file=sys.stderr,
+        )
+        return 1
+    return 0
+
+
+def train(asked: argparse.Namespace) -> None:
+    """Read, clean, cross-validate, fit, save and report."""
+    from tqdm import tqdm
+
+    from churn import artifact, data, report, training
+
+    dataset = data.prepare(
+        data.read(asked.data),
+        asked.target,
+        asked.positive,
+        asked.drop,
+        asked.keep,
+        fills(asked.fill),
+    )
+    actionable = [
+        field_name(dataset, name) for name in asked.actionable or default_actionable(asked)
+    ]
+    print(report.of_data(dataset), flush=True)
+
+    total = training.fits(asked.model, asked.folds)
+    with tqdm(total=total, unit=" fits", leave=False, disable=None) as bar:
+        trained = training.train(
+            dataset, asked.model, asked.folds, asked.test_size, asked.seed, bar.update
+        )
+    print(f"\n{report.of_training(trained)}", flush=True)
+
+    manifest = training.manifest(
+        dataset, trained, asked.threshold, actionable, data.digest(asked.data), asked.seed
+    )
+    artifact.save(asked.output, trained.content(), manifest)
+    print(f"\nModel: {asked.output}\nManifest: {artifact.manifest_path(asked.output)}")
+    if asked.report:
+        report.draw(trained, dataset, asked.report)
+        print(f"Drawn: {asked.report}")
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line's parser."""
+    new = argparse.ArgumentParser(
+        prog="train.py", description=__doc__, epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    add = new.add_argument
+    add(
+        "--data",
+        type=Path,
+        default=SHIPPED,
+        metavar="FILE",
+        help="CSV or Parquet; by default the telephone customers shipped with the project",
+    )
+    add(
+        "--target",
+        default="churn",
+        metavar="COLUMN",
+        help="the column that says who left (default: churn)",
+    )
+    add(
+        "--positive",
+        metavar="VALUE",
+        help="its value that means the customer left; yes, true and 1 are found by themselves",
+    )
+    add(
+        "--drop",
+        nargs="+",
+        default=[],
+        metavar="COLUMN",
+        help="columns to leave out, such as identifiers; those that differ in every row are anyway",
+    )
+    add(
+        "--keep",
+        nargs="+",
+        default=[],
+        metavar="COLUMN",
+        help="columns to keep although they differ in every row",
+    )
+    add(
+        "--fill",
+        nargs="+",
+        default=[],
+        metavar="COLUMN=VALUE",
+        help="what a gap in a column stands for",
+    )
+    add(
+        "--actionable",
+        nargs="+",
+        metavar="COLUMN",
+        help="fields the company can act on, for the advice the service gives",
+    )
+    add(
+        "--model",
+        choices=["scorecard", "logistic"],
+        default="scorecard",
+        help="a scorecard with a curve for each number (the default), or plain logistic regression",
+    )
+    add(
+        "--folds",
+        type=whole(2, 50),
+        default=5,
+        metavar="N",
+        help="folds of the cross-validation (default: 5)",
+    )
+    add(
+        "--test-size",
+        type=share,
+        default=0.2,
+        metavar="SHARE",
+        help="share of customers held out for the final test (default: 0.2)",
+    )
+    add(
+        "--seed",
+        type=whole(0, 2**32 - 1),
+        default=1,
+        metavar="N",
+        help="the same seed gives the same figures (default: 1)",
+    )
+    add(
+        "--threshold",
+        type=share,
+        default=0.5,
+        metavar="P",
+        help="probability from which a customer counts as leaving (default: 0.5)",
+    )
+    add(
+        "--output",
+        type=Path,
+        default=HERE / "churn-model.bin",
+        metavar="FILE.bin",
+        help="where the model goes; its manifest goes beside it as .json",
+    )
+    add(
+        "--report",
+        type=Path,
+        metavar="FILE.png",
+        help="draw how good the model is, and save the drawing there",
+    )
+    return new
+
+
+def whole(least: int, most: int):
+    """Return a parser of whole numbers in a range."""
+
+    def parse(text: str) -> int:
+        if not text.isdecimal() or not least <= int(text) <= most:
+            raise argparse.ArgumentTypeError(
+                f"{text!r} is not a whole number from {least} to {most}"
+            )
+        return int(text)
+
+    return parse
+
+
+def share(text: str) -> float:
+    """Return a number between 0 and 1, neither of them."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 < number < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not between 0 and 1")
+    return number
+
+
+def fills(texts: Sequence[str]) -> dict[str, str]:
+    """Return what gaps stand for, by column."""
+    pairs = [text.rpartition("=") for text in texts]
+    for text, (column, _, _) in zip(texts, pairs, strict=True):
+        if not column:
+            raise DataError(f"--fill {text!r} is not COLUMN=VALUE")
+    return {column: value for column, _, value in pairs}
+
+
+def default_actionable(asked: argparse.Namespace) -> list[str]:
+    return SHIPPED_ACTIONABLE if asked.data == SHIPPED else []
+
+
+def field_name(dataset, column: str) -> str:
+    """Return the model's name of a column."""
+    found = dataset.schema.named(column)
+    if found is None:
+        raise DataError(f"--actionable names {column!r}, which is no field of the model")
+    return found.name
+
+
+if __name__ == "__main__":
+    sys.exit(main())
