@@ -20,6 +20,7 @@ from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 from sklearn.model_selection import StratifiedKFold, train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import SplineTransformer, StandardScaler
+from threadpoolctl import threadpool_limits
 
 from churn.artifact import THRESHOLD, Golden, Manifest
 from churn.data import Dataset
@@ -194,19 +195,29 @@ def train(
     table = vectorizer.fit_transform(dataset.customers())
     churned = np.asarray(dataset.churned)
     numbers = _numbers(vectorizer, dataset.schema.fields)
-    _enough(churned, folds, test_size)
+    # a probability's last digits must not depend on how many threads added it up
+    with threadpool_limits(1):
+        return _trained(
+            _Bench(table, churned, numbers, progress), vectorizer, kind, folds, test_size, seed
+        )
+
+
+def _trained(
+    bench: _Bench, vectorizer: DictVectorizer, kind: Kind, folds: int, test_size: float, seed: int
+) -> Trained:
+    churned = bench.churned
+    _enough(churned, folds)
     rest, test = train_test_split(np.arange(len(churned)), test_size=test_size, random_state=seed)
-    _enough(churned[rest], folds, 0)
+    _enough(churned[rest], folds)
     if len(set(churned[test])) < 2:
         raise DataError("the held-out part has customers of one outcome only: raise --test-size")
 
-    bench = _Bench(table, churned, numbers, progress)
     ours, plain = bench.cross_validated(kind, rest, folds, seed)
     recipe = bench.chosen(kind, rest, seed)
     held = Held(churned[test], bench.scored(recipe, rest, test), bench.scored(PLAIN, rest, test))
     everyone = np.arange(len(churned))
     model = bench.fitted(recipe, everyone)
-    probabilities = model.predict_proba(table)[:, 1]
+    probabilities = model.predict_proba(bench.table)[:, 1]
     return Trained(vectorizer, model, recipe, ours, plain, held, probabilities)
 
 
@@ -305,15 +316,15 @@ class _Bench:
             yield rows[inside], rows[outside]
 
 
-def _enough(churned: Labels, folds: int, test_size: float) -> None:
+def _enough(churned: Labels, folds: int) -> None:
     fewest = min(int(churned.sum()), int((1 - churned).sum()))
     # each fold's training part is folded once more to choose the recipe
     needed = folds * INNER_FOLDS
-    if fewest * (1 - test_size) < needed:
+    if fewest < needed:
         what = "left" if churned.sum() == fewest else "stayed"
         raise DataError(
-            f"only {fewest} customers {what}: {folds} folds need at least {needed} of them to "
-            "train on; bring more customers, or ask for fewer --folds"
+            f"only {fewest} customers to train on {what}: {folds} folds need at least {needed}; "
+            "bring more customers, or ask for fewer --folds"
         )
 
 
@@ -366,9 +377,9 @@ def _never_together(dataset: Dataset) -> Iterator[tuple[str, str, str, str]]:
 
 
 def _golden(dataset: Dataset, probabilities: Table) -> Iterator[Golden]:
-    """Yield customers from the least to the most likely to leave, one with a gap among them."""
+    """Yield the first customer, then the least to the most likely to leave, one with a gap too."""
     order = np.argsort(probabilities, kind="stable")
-    places = order[np.linspace(0, len(order) - 1, GOLDEN).astype(int)].tolist()
+    places = [0, *order[np.linspace(0, len(order) - 1, GOLDEN).astype(int)].tolist()]
     customers = list(dataset.customers())
     filled = [each for each in dataset.schema.fields if each.missing is not None]
     for each in filled[:1]:
