@@ -1,0 +1,318 @@
+"""The service: request bodies in, answers out.
+
+It knows no web framework, so every edition is a few lines around it, and all of them answer alike.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from churn import table
+from churn.advice import changes
+from churn.errors import (
+    ABSENT,
+    ChurnError,
+    CustomerError,
+    Problem,
+    RequestError,
+    shortened,
+)
+from churn.model import Model
+from churn.schema import Customer
+from churn.settings import Settings
+
+JSON = "application/json"
+PROBLEM = "application/problem+json"
+CSV = "text/csv"
+TEXT = "text/plain"
+
+#: What a body may call itself. A bare ``curl -d`` sends a form's type, and means JSON.
+_JSON_TYPES = frozenset({"", JSON, "application/x-www-form-urlencoded"})
+
+#: Titles of the statuses, the same whatever the Python (3.13 renamed two).
+TITLES = {
+    400: "Bad Request",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    408: "Request Timeout",
+    411: "Length Required",
+    413: "Content Too Large",
+    414: "URI Too Long",
+    415: "Unsupported Media Type",
+    422: "Unprocessable Content",
+    500: "Internal Server Error",
+    503: "Service Unavailable",
+}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What goes back to the caller."""
+
+    body: bytes
+    media: str = JSON
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+    #: What was decided, for the log and the metrics; the caller never sees it.
+    said: Said | None = None
+
+
+@dataclass
+class Said:
+    """What an answer said of the customers in it, for the log and the metrics."""
+
+    probabilities: list[float] = field(default_factory=list)
+    churning: int = 0
+    #: How often each field was refused.
+    refused: dict[str, int] = field(default_factory=dict)
+    #: How often each field's number lay outside what training saw.
+    outside: dict[str, int] = field(default_factory=dict)
+
+    def refuse(self, problems: Iterable[Problem]) -> None:
+        """Count the fields refused."""
+        for problem in problems:
+            self.refused[problem.field] = self.refused.get(problem.field, 0) + 1
+
+
+class Service:
+    """One model, answering."""
+
+    def __init__(self, model: Model, settings: Settings) -> None:
+        self.model = model
+        self.settings = settings
+        asked = settings.threshold
+        self.threshold = model.manifest.threshold if asked is None else asked
+
+    def predict(
+        self, body: bytes, content_type: str = "", *, explain: str | None = None, encoding: str = ""
+    ) -> Answer:
+        """Return the answer to a ``POST /predict``.
+
+        ``explain`` is the query's value of that name, ``encoding`` the ``Content-Encoding``.
+
+        :raises RequestError: the request can't be answered; says why, and with which status.
+        """
+        if encoding.strip().lower() not in ("", "identity"):
+            raise RequestError(
+                415,
+                f"The body is compressed ({encoding.strip()[:20]}); send it as it is.",
+                headers={"Accept-Encoding": "identity"},
+            )
+        reasons = _flag("explain", explain)
+        media = _media(content_type)
+        if media == CSV:
+            return self._csv(body, reasons)
+        if media not in _JSON_TYPES and not media.endswith("+json"):
+            raise RequestError(
+                415,
+                f"The body is {media}; send a customer as {JSON}, or a table as {CSV}.",
+                headers={"Accept": f"{JSON}, {CSV}"},
+            )
+        return self._json(body, reasons)
+
+    def health(self) -> Answer:
+        """Return that the process is alive."""
+        return told({"status": "ok"})
+
+    def ready(self) -> Answer:
+        """Return whether the model still reproduces its golden customers, with its version."""
+        try:
+            self.model.prove()
+        except ChurnError as error:
+            raise RequestError(503, str(error)) from error
+        return told({"status": "ready", "model": self.model.version})
+
+    def answer(self, customer: Customer, explain: bool, said: Said) -> dict[str, Any]:
+        """Return what is told of one clean customer, and note it in ``said``."""
+        probability = self.model.scorer.probability(customer)
+        churn = probability >= self.threshold
+        self._note(customer, probability, said)
+        answer: dict[str, Any] = {"churn_probability": probability, "churn": churn}
+        if explain:
+            card = self.model.scorecard
+            if card is None:
+                raise RequestError(
+                    422, "This model is no scorecard and can't explain itself; leave out explain."
+                )
+            base, reasons = card.reasons(customer)
+            answer["reasons"] = [vars(reason) for reason in reasons]
+            answer["base"] = base
+            better = changes(self.model, customer) if churn else []
+            answer["changes"] = [vars(change) for change in better]
+        return answer
+
+    def _note(self, customer: Customer, probability: float, said: Said) -> None:
+        said.probabilities.append(probability)
+        said.churning += probability >= self.threshold
+        for name in self.model.schema.outside(customer):
+            said.outside[name] = said.outside.get(name, 0) + 1
+
+    def _json(self, body: bytes, explain: bool) -> Answer:
+        found = parsed(body)
+        said = Said()
+        if isinstance(found, dict):
+            return told(self.answer(self._checked(found), explain, said), said=said)
+        if not isinstance(found, list):
+            raise RequestError(
+                400, "The body must be a customer as a JSON object, or an array of customers."
+            )
+        self._limit(len(found))
+        customers: list[Customer] = []
+        problems: list[Problem] = []
+        for index, record in enumerate(found):
+            try:
+                customers.append(self._checked(record))
+            except CustomerError as error:
+                problems += [replace(each, index=index) for each in error.problems]
+        if problems:
+            raise CustomerError(problems)
+        return told([self.answer(customer, explain, said) for customer in customers], said=said)
+
+    def _csv(self, body: bytes, explain: bool) -> Answer:
+        rows = table.read(_text(body))
+        header = rows.header.cells
+        self._limit(len(rows.records))
+        self.model.schema.check_columns(header, strict=self.settings.strict)
+        said = Said()
+        cells, errors = [], []
+        for record in rows.records:
+            try:
+                answer = self.answer(self._row(header, record), explain, said)
+            except CustomerError as error:
+                said.refuse(error.problems)
+                errors.append("; ".join(map(in_words, error.problems)))
+                cells.append(["", "", *[""] * explain])
+                continue
+            errors.append("")
+            cells.append([repr(answer["churn_probability"]), str(answer["churn"]).lower()])
+            if explain:
+                cells[-1].append(_in_short(answer["reasons"]))
+        names = ["churn_probability", "churn", *["reasons"] * explain]
+        if any(errors):
+            names.append("error")
+            cells = [[*row, error] for row, error in zip(cells, errors, strict=True)]
+        return Answer(
+            table.written(rows, names, cells).encode(), f"{CSV}; charset=utf-8", said=said
+        )
+
+    def _row(self, header: tuple[str, ...], record: table.Record) -> Customer:
+        if len(record.cells) != len(header):
+            cells, columns = len(record.cells), len(header)
+            raise CustomerError(
+                [Problem("row", f"has {cells} cells, where the header has {columns}")]
+            )
+        return self._checked(dict(zip(header, record.cells, strict=True)))
+
+    def _checked(self, record: Any) -> Customer:
+        if not isinstance(record, dict):
+            raise CustomerError([Problem("customer", "is not a JSON object", record)])
+        return self.model.schema.check(record, strict=self.settings.strict)
+
+    def _limit(self, customers: int) -> None:
+        most = self.settings.max_customers
+        if customers > most:
+            raise RequestError(
+                413, f"The body holds {customers:,} customers; send at most {most:,} at a time."
+            )
+
+
+def told(document: Any, status: int = 200, said: Said | None = None) -> Answer:
+    """Return an answer of JSON."""
+    return Answer(json.dumps(document, allow_nan=False).encode(), status=status, said=said)
+
+
+def problem(error: RequestError, request_id: str, example: str | None = None) -> Answer:
+    """Return the problem document (RFC 9457) that tells of an error."""
+    document: dict[str, Any] = {
+        "type": "about:blank",
+        "title": TITLES[error.status],
+        "status": error.status,
+        "detail": error.detail,
+        "request_id": request_id,
+    }
+    said = Said()
+    if isinstance(error, CustomerError):
+        document["errors"] = [each.to_json() for each in error.problems]
+        said.refuse(error.problems)
+    if example is not None:
+        document["example"] = example
+    body = json.dumps(document, allow_nan=False).encode()
+    return Answer(body, PROBLEM, error.status, error.headers, said)
+
+
+def parsed(body: bytes) -> Any:
+    """Return what a JSON body holds.
+
+    NaN, infinities and endless numbers get through, so that the field that holds one can say so.
+
+    :raises RequestError: it is not UTF-8, not JSON, or says one key twice.
+    """
+    text = _text(body)
+    if not text.strip():
+        raise RequestError(400, "The body is empty; send a customer as a JSON object.")
+    try:
+        return json.loads(text.removeprefix("\ufeff"), object_pairs_hook=_unique)
+    except json.JSONDecodeError as error:
+        raise RequestError(
+            400, f"The body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}."
+        ) from error
+    except RecursionError:
+        raise RequestError(400, "The body is nested too deeply to be a customer.") from None
+    except ValueError as error:  # an integer of more digits than Python converts
+        raise RequestError(400, "The body holds a number of too many digits.") from error
+
+
+def in_words(found: Problem) -> str:
+    """Return a problem as one sentence."""
+    words = f"{found.field} {found.message}"
+    if found.value is not ABSENT and found.value not in (None, ""):
+        words = f"{found.field} {shortened(found.value)!r} {found.message}"
+    if found.did_you_mean is not None:
+        words += f"; did you mean {found.did_you_mean}?"
+    return words
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    record = dict(pairs)
+    if len(record) != len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for at, key in enumerate(keys) if key in keys[:at])
+        raise RequestError(400, f"The body says {shortened(twice)!r} twice.")
+    return record
+
+
+def _text(body: bytes) -> str:
+    try:
+        return body.decode()
+    except UnicodeDecodeError as error:
+        raise RequestError(
+            400, f"The body is not UTF-8: byte {error.start} is 0x{body[error.start]:02x}."
+        ) from error
+
+
+def _media(content_type: str) -> str:
+    """Return the media type a body claims, its parameters checked and left out."""
+    media, *parameters = [part.strip().lower() for part in content_type.split(";")]
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name == "charset" and value.strip('"') not in ("utf-8", "utf8", "us-ascii"):
+            raise RequestError(415, f"The body claims the charset {shortened(value)}; send UTF-8.")
+    return media
+
+
+def _flag(name: str, value: str | None) -> bool:
+    if value is None or value.lower() in ("false", "0", "no"):
+        return False
+    if value.lower() in ("", "true", "1", "yes"):
+        return True
+    raise RequestError(400, f"{name} is {shortened(value)!r}; it must be true or false.")
+
+
+def _in_short(reasons: list[dict[str, Any]]) -> str:
+    """Return the strongest reasons as a cell: ``tenure 1 (+1.14), contract … (+0.46), …``."""
+    return ", ".join(f"{r['field']} {r['value']} ({r['points']:+.2f})" for r in reasons[:3])

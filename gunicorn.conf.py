@@ -1,0 +1,65 @@
+"""What `gunicorn predict:app` picks up by itself; its options and GUNICORN_CMD_ARGS win."""
+
+import os
+from pathlib import Path
+
+#: Memory a worker may need, in bytes: measured at about 30 MB, much of it shared, and doubled.
+WORKER_MEMORY = 64 * 2**20
+
+CGROUP = Path("/sys/fs/cgroup")
+
+
+def granted_cpus(cgroup=CGROUP):
+    """Return how many CPUs this container may use: its quota, not what the host has."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    quota, period = (
+        _numbers(cgroup / "cpu.max")
+        or (
+            _numbers(cgroup / "cpu/cpu.cfs_quota_us")[:1]
+            + _numbers(cgroup / "cpu/cpu.cfs_period_us")
+        )
+        or (0, 0)
+    )
+    return min(allowed or 1, quota / period) if quota > 0 else allowed or 1
+
+
+def granted_memory(cgroup=CGROUP):
+    """Return how many bytes of memory this container may use, or None where it is not limited."""
+    found = _numbers(cgroup / "memory.max") or _numbers(cgroup / "memory/memory.limit_in_bytes")
+    return found[0] if found else None
+
+
+def workers_for(cpus, memory):
+    """Return one worker a whole CPU, as far as the memory goes, and at least one."""
+    most = cpus if memory is None else min(cpus, memory / WORKER_MEMORY)
+    return max(1, int(most))
+
+
+def _numbers(path):
+    """Return the numbers in a cgroup file; none where it is absent or says "max"."""
+    try:
+        return [int(word) for word in path.read_text().split()]
+    except (OSError, ValueError):
+        return []
+
+
+bind = f"0.0.0.0:{os.environ.get('PORT') or 9696}"
+workers = int(os.environ.get("WEB_CONCURRENCY") or workers_for(granted_cpus(), granted_memory()))
+
+# Threads keep slow clients from holding a worker; scoring itself takes microseconds.
+worker_class = "gthread"
+threads = 4
+
+# A model that can't be served stops the server before it listens, and workers share its memory.
+preload_app = True
+
+# Longer than what stands in front keeps a connection: nginx and AWS 60 s, Heroku's router 90 s.
+keepalive = 95 if "DYNO" in os.environ else 75
+
+timeout = 30
+# docker stop kills after ten seconds.
+graceful_timeout = 8
+
+# A worker's heartbeat must not wait for a disk; the root may be read-only.
+worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
+control_socket_disable = True

@@ -1,0 +1,55 @@
+"""Serve the churn model.
+
+`app` is for gunicorn, waitress and flask: `gunicorn predict:app`. Run as a program, this file
+serves it with waitress, on every system.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from churn.errors import ChurnError
+from churn.model import load
+from churn.service import Service
+from churn.settings import Settings
+from churn.web.flask_app import create_app
+
+HERE = Path(__file__).resolve().parent
+
+EPILOG = """\
+examples:
+  python predict.py
+  python predict.py --port 8080
+
+Environment: PORT; CHURN_MODEL, another model's .bin; CHURN_THRESHOLD, the probability from which a
+customer counts as leaving; README.md lists the others.
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line's parser."""
+    new = argparse.ArgumentParser(
+        prog="predict.py",
+        description="Serve the churn model over HTTP, on every system.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    new.add_argument("--host", default="0.0.0.0", help="address to listen on (default: all)")  # noqa: S104
+    new.add_argument("--port", type=int, help="port to listen on (default: PORT, or else 9696)")
+    return new
+
+
+asked = parser().parse_args() if __name__ == "__main__" else None
+try:
+    settings = Settings.from_env(os.environ, HERE)
+    app = create_app(Service(load(settings.model, settings.trusted), settings), settings)
+    if asked:
+        from churn.web.waitress_server import serve
+
+        serve(app, asked.host, settings.port if asked.port is None else asked.port)
+except ChurnError as error:
+    # one line for a person: a server that imports this stops as well, without a traceback
+    sys.exit(f"predict.py: {error}")
