@@ -1,6 +1,7 @@
 """What `gunicorn predict:app` picks up by itself; its options and GUNICORN_CMD_ARGS win."""
 
 import os
+import sys
 from pathlib import Path
 
 #: Memory a worker may need, in bytes: measured at about 30 MB, much of it shared, and doubled.
@@ -43,7 +44,10 @@ def _numbers(path):
         return []
 
 
-bind = f"0.0.0.0:{os.environ.get('PORT') or 9696}"
+port = os.environ.get("PORT") or "9696"
+if not port.isdecimal():
+    sys.exit(f"gunicorn.conf.py: PORT is {port!r}, but it must be a whole number")
+bind = f"0.0.0.0:{port}"
 workers = int(os.environ.get("WEB_CONCURRENCY") or workers_for(granted_cpus(), granted_memory()))
 
 # Threads keep slow clients from holding a worker; scoring itself takes microseconds.

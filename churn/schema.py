@@ -43,6 +43,9 @@ MOSTLY_NUMBERS = 0.95
 #: gap stands for nothing (``TotalCharges`` of a customer not yet billed); elsewhere the median.
 NEAR_NOTHING = 0.01
 
+#: How alike a word and a known one must be to ask "did you mean": "monthly" finds "month-to-month".
+LIKENESS = 0.55
+
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?", re.ASCII)
 _INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
 _DATE = re.compile(
@@ -277,7 +280,7 @@ def closest(text: str, known: Iterable[str]) -> str | None:
 
     wanted = normalise(text)[:80]
     words = {normalise(word): word for word in known}
-    near = difflib.get_close_matches(wanted, list(words), n=1, cutoff=0.6)
+    near = difflib.get_close_matches(wanted, list(words), n=1, cutoff=LIKENESS)
     if not near and wanted:
         near = [word for word in words if word.startswith(wanted)]
     return words[near[0]] if len(near) == 1 else None

@@ -1,0 +1,74 @@
+"""gunicorn's settings: workers follow what the container was granted."""
+
+from __future__ import annotations
+
+import runpy
+
+import pytest
+from conftest import ROOT
+
+
+@pytest.fixture
+def conf(monkeypatch):
+    def load(**environ):
+        for name in ("PORT", "WEB_CONCURRENCY", "DYNO"):
+            monkeypatch.delenv(name, raising=False)
+        for name, value in environ.items():
+            monkeypatch.setenv(name, value)
+        return runpy.run_path(str(ROOT / "gunicorn.conf.py"))
+
+    return load
+
+
+@pytest.mark.parametrize(
+    ("cpus", "memory", "workers"),
+    [
+        (1, None, 1),
+        (2, None, 2),
+        (0.5, None, 1),
+        (2.9, None, 2),
+        (8, 256 * 2**20, 4),
+        (8, 2**20, 1),
+    ],
+)
+def test_workers_follow_cpus_as_far_as_memory_goes(conf, cpus, memory, workers):
+    assert conf()["workers_for"](cpus, memory) == workers
+
+
+@pytest.mark.parametrize(
+    ("files", "quota"),
+    [
+        ({"cpu.max": "50000 100000"}, 0.5),
+        ({"cpu.max": "max 100000"}, None),
+        ({"cpu/cpu.cfs_quota_us": "25000", "cpu/cpu.cfs_period_us": "100000"}, 0.25),
+        ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, None),
+        ({}, None),
+    ],
+)
+def test_a_container_gets_its_quota_and_not_the_hosts_processors(conf, tmp_path, files, quota):
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    granted = conf()["granted_cpus"]
+    assert granted(tmp_path) == (quota or granted(tmp_path / "nowhere"))
+
+
+@pytest.mark.parametrize(("text", "memory"), [("268435456\n", 268435456), ("max\n", None)])
+def test_memory_is_what_the_container_was_granted(conf, tmp_path, text, memory):
+    (tmp_path / "memory.max").write_text(text)
+    assert conf()["granted_memory"](tmp_path) == memory
+
+
+@pytest.mark.parametrize(
+    ("environ", "setting", "value"),
+    [
+        ({"WEB_CONCURRENCY": "7"}, "workers", 7),
+        ({"PORT": "8000"}, "bind", "0.0.0.0:8000"),
+        ({}, "bind", "0.0.0.0:9696"),
+        ({}, "keepalive", 75),
+        ({"DYNO": "web.1"}, "keepalive", 95),
+        ({}, "control_socket_disable", True),
+    ],
+)
+def test_the_platforms_variables_mean_what_they_mean_everywhere(conf, environ, setting, value):
+    assert conf(**environ)[setting] == value
