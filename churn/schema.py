@@ -43,8 +43,9 @@ MOSTLY_NUMBERS = 0.95
 #: gap stands for nothing (``TotalCharges`` of a customer not yet billed); elsewhere the median.
 NEAR_NOTHING = 0.01
 
-#: How alike a word and a known one must be to ask "did you mean": "monthly" finds "month-to-month".
-LIKENESS = 0.55
+#: Letters that a word and a known one must begin with alike to ask "did you mean": "monthly" finds
+#: "month-to-month", which is too long for a measure of likeness.
+ALIKE = 4
 
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?", re.ASCII)
 _INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
@@ -280,9 +281,9 @@ def closest(text: str, known: Iterable[str]) -> str | None:
 
     wanted = normalise(text)[:80]
     words = {normalise(word): word for word in known}
-    near = difflib.get_close_matches(wanted, list(words), n=1, cutoff=LIKENESS)
+    near = difflib.get_close_matches(wanted, list(words), n=1)
     if not near and wanted:
-        near = [word for word in words if word.startswith(wanted)]
+        near = [word for word in words if word[:ALIKE] == wanted[:ALIKE]]
     return words[near[0]] if len(near) == 1 else None
 
 

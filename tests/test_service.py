@@ -307,7 +307,6 @@ def test_any_json_gets_a_probability_or_a_problem(service, changed):
         assert {found["field"] for found in document["errors"]} <= set(changed)
 
 
-@given(st.binary(max_size=200) | JSON.map(lambda found: json.dumps(found).encode()))
 @given(
     content=st.binary(max_size=200) | JSON.map(lambda found: json.dumps(found).encode()),
     media=st.sampled_from(["application/json", "text/csv"]),
