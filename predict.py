@@ -15,6 +15,7 @@ from churn.errors import ChurnError
 from churn.model import load
 from churn.service import Service
 from churn.settings import Settings
+from churn.web import logs
 from churn.web.flask_app import create_app
 
 HERE = Path(__file__).resolve().parent
@@ -45,7 +46,10 @@ def parser() -> argparse.ArgumentParser:
 asked = parser().parse_args() if __name__ == "__main__" else None
 try:
     settings = Settings.from_env(os.environ, HERE)
-    app = create_app(Service(load(settings.model, settings.trusted), settings), settings)
+    logs.configure()
+    service = Service(load(settings.model, settings.trusted), settings)
+    logs.say(service, settings)
+    app = create_app(service, settings)
     if asked:
         from churn.web.waitress_server import serve
 

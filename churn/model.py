@@ -11,7 +11,7 @@ from churn import artifact
 from churn.artifact import Artifact, Manifest
 from churn.errors import ArtifactError, UntrustedError
 from churn.opaque import Opaque
-from churn.schema import Schema
+from churn.schema import Customer, Schema
 from churn.scorecard import Scorecard
 
 #: How far a golden customer's probability may be from the recorded one: far more than another
@@ -39,6 +39,13 @@ class Model:
     def scorecard(self) -> Scorecard | None:
         """The card, where the model is one."""
         return self.scorer if isinstance(self.scorer, Scorecard) else None
+
+    @property
+    def example(self) -> Customer:
+        """A customer to show: the first of training's, or one made up of the first values known."""
+        if self.manifest.golden:
+            return self.manifest.golden[0].customer
+        return {each.name: each.example for each in self.schema.fields}
 
     @property
     def unknown(self) -> list[str]:

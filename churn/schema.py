@@ -131,6 +131,13 @@ class Field:
         return self.kind in ("integer", "number") or self.values == (0, 1)
 
     @property
+    def example(self) -> Value:
+        """A value that is allowed."""
+        if self.values:
+            return self.values[0]
+        return 0 if self.low is None else self.low
+
+    @property
     def allowed(self) -> tuple[str | int, ...] | str:
         """What may come: the values, or the numbers in words."""
         if self.values:

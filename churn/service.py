@@ -27,7 +27,7 @@ from churn.settings import Settings
 JSON = "application/json"
 PROBLEM = "application/problem+json"
 CSV = "text/csv"
-TEXT = "text/plain"
+TEXT = "text/plain; charset=utf-8"
 
 #: What a body may call itself. A bare ``curl -d`` sends a form's type, and means JSON.
 _JSON_TYPES = frozenset({"", JSON, "application/x-www-form-urlencoded"})
@@ -50,18 +50,6 @@ TITLES = {
 }
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What goes back to the caller."""
-
-    body: bytes
-    media: str = JSON
-    status: int = 200
-    headers: Mapping[str, str] = field(default_factory=dict)
-    #: What was decided, for the log and the metrics; the caller never sees it.
-    said: Said | None = None
-
-
 @dataclass
 class Said:
     """What an answer said of the customers in it, for the log and the metrics."""
@@ -73,10 +61,27 @@ class Said:
     #: How often each field's number lay outside what training saw.
     outside: dict[str, int] = field(default_factory=dict)
 
+    @property
+    def customers(self) -> int:
+        """How many customers got a probability."""
+        return len(self.probabilities)
+
     def refuse(self, problems: Iterable[Problem]) -> None:
         """Count the fields refused."""
         for problem in problems:
             self.refused[problem.field] = self.refused.get(problem.field, 0) + 1
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What goes back to the caller."""
+
+    body: bytes
+    media: str = JSON
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+    #: For the log and the metrics; the caller never sees it.
+    said: Said = field(default_factory=Said)
 
 
 class Service:
@@ -114,6 +119,10 @@ class Service:
                 headers={"Accept": f"{JSON}, {CSV}"},
             )
         return self._json(body, reasons)
+
+    def ping(self) -> Answer:
+        """Return PONG."""
+        return Answer(b"PONG", TEXT)
 
     def health(self) -> Answer:
         """Return that the process is alive."""
@@ -221,9 +230,9 @@ class Service:
             )
 
 
-def told(document: Any, status: int = 200, said: Said | None = None) -> Answer:
+def told(document: Any, said: Said | None = None) -> Answer:
     """Return an answer of JSON."""
-    return Answer(json.dumps(document, allow_nan=False).encode(), status=status, said=said)
+    return Answer(json.dumps(document, allow_nan=False).encode(), said=said or Said())
 
 
 def problem(error: RequestError, request_id: str, example: str | None = None) -> Answer:

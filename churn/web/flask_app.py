@@ -3,40 +3,36 @@
 from __future__ import annotations
 
 import logging
-import re
-import secrets
 
-from flask import Flask, Response, g, request
+from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from churn.errors import RequestError
-from churn.service import TITLES, Answer, Service, problem
+from churn.service import TITLES, Answer, Service
 from churn.settings import Settings
+from churn.web.docs import Docs
+from churn.web.front import Exchange, Front
+from churn.web.metrics import Metrics
+from churn.web.wsgi import Passage
 
 log = logging.getLogger("churn")
-
-#: What a caller's own request id may look like; anything else is replaced, not repeated.
-_SANE_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}", re.ASCII)
 
 
 def create_app(service: Service, settings: Settings) -> Flask:
     """Return the WSGI application."""
     app = Flask("churn", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body
-
-    @app.before_request
-    def identify() -> None:
-        given = request.headers.get("X-Request-ID", "")
-        g.request_id = given if _SANE_ID.fullmatch(given) else secrets.token_hex(8)
-
-    @app.after_request
-    def finish(response: Response) -> Response:
-        response.headers["X-Request-ID"] = g.request_id
-        return response
+    metrics = Metrics(service.model)
+    front = Front(service, settings, metrics)
+    docs = Docs(service, settings)
+    app.wsgi_app = Passage(app.wsgi_app, front)  # type: ignore[method-assign]
+    if hops := settings.trusted_proxies:
+        app.wsgi_app = ProxyFix(app.wsgi_app, hops, hops, hops)  # type: ignore[method-assign]
 
     @app.get("/ping")
     def ping() -> Response:
-        return Response("PONG", mimetype="text/plain")
+        return respond(service.ping())
 
     @app.get("/health")
     def health() -> Response:
@@ -48,38 +44,58 @@ def create_app(service: Service, settings: Settings) -> Flask:
 
     @app.post("/predict")
     def predict() -> Response:
-        return respond(
-            service.predict(
-                request.get_data(cache=False),
-                request.content_type or "",
-                explain=request.args.get("explain"),
-                encoding=request.headers.get("Content-Encoding", ""),
-            )
+        answer = service.predict(
+            request.get_data(cache=False),
+            request.content_type or "",
+            explain=request.args.get("explain"),
+            encoding=request.headers.get("Content-Encoding", ""),
         )
+        return respond(answer)
+
+    @app.get("/metrics")
+    def scrape() -> Response:
+        return respond(metrics.answer())
+
+    @app.get("/openapi.json")
+    def openapi() -> Response:
+        return respond(docs.openapi())
+
+    @app.get("/docs")
+    @app.get("/docs/<name>")
+    def documentation(name: str = "") -> Response:
+        return respond(docs.asset(name))
 
     @app.errorhandler(RequestError)
     def refuse(error: RequestError) -> Response:
-        return respond(problem(error, g.request_id))
+        return respond(front.refusal(exchange(), error))
 
     @app.errorhandler(HTTPException)
     def refuse_http(error: HTTPException) -> Response:
         status = error.code if error.code in TITLES else 400
-        headers = dict(error.get_headers()) if status == 405 else {}
-        headers.pop("Content-Type", None)
-        return refuse(RequestError(status, error.description or "", headers=headers))
+        if status == 413:
+            return refuse(front.too_large())
+        allowed = {name: value for name, value in error.get_headers() if name == "Allow"}
+        return refuse(RequestError(status, error.description or "", headers=allowed))
 
     @app.errorhandler(Exception)
     def bug(error: Exception) -> Response:
-        log.exception("request %s failed", g.request_id)
+        log.error("request %s failed", exchange().id, exc_info=error)
         return refuse(
-            RequestError(500, "The service failed; the log tells more under this request id.")
+            RequestError(500, "The service failed; its log tells more under this request id.")
         )
 
     return app
 
 
+def exchange() -> Exchange:
+    """Return the exchange that the request at hand belongs to."""
+    found: Exchange = request.environ["churn.exchange"]
+    return found
+
+
 def respond(answer: Answer) -> Response:
     """Return an answer as Flask's response."""
+    exchange().said = answer.said
     return Response(
         answer.body, answer.status, headers=dict(answer.headers), content_type=answer.media
     )

@@ -1,0 +1,141 @@
+"""What surrounds every request, whichever edition serves it.
+
+Who may ask, the id it goes by, the headers that go back, the line in the log, the counts.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import logging
+import re
+import secrets
+import shlex
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from churn.errors import RequestError
+from churn.service import JSON, Answer, Said, Service, problem
+from churn.settings import Settings
+from churn.web.metrics import Metrics
+
+log = logging.getLogger("churn.requests")
+
+#: The routes as they are counted; whatever else is asked for counts as "other".
+ROUTES = frozenset(
+    {"/", "/ping", "/predict", "/health", "/ready", "/model", "/metrics", "/openapi.json", "/docs"}
+)
+
+#: The routes that a key guards, where there are keys.
+GUARDED = frozenset({"/predict", "/metrics"})
+
+#: The headers of every answer; a page brings its own policy.
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "X-Frame-Options": "DENY",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cache-Control": "no-store",
+}
+
+#: What a caller's own request id may look like; anything else is replaced, not repeated.
+_SANE_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}", re.ASCII)
+
+#: What a Host header may look like to stand in an example that people paste into a shell.
+_SANE_HOST = re.compile(r"[A-Za-z0-9.:\[\]-]{1,255}", re.ASCII)
+
+#: What a mistaken caller is shown a right request for.
+_SHOW_EXAMPLE = frozenset({400, 401, 405, 415, 422})
+
+#: Returns a request's header, or ``None``.
+Header = Callable[[str], str | None]
+
+
+@dataclass
+class Exchange:
+    """One request on its way to an answer."""
+
+    id: str
+    method: str
+    path: str
+    #: Where the caller reached us: ``https://churn.example.com``.
+    base: str
+    started: float = field(default_factory=time.perf_counter)
+    status: int = 0
+    said: Said = field(default_factory=Said)
+
+    @property
+    def route(self) -> str:
+        """The path as it is counted."""
+        return self.path if self.path in ROUTES else "other"
+
+
+class Front:
+    """The concerns of every request."""
+
+    def __init__(self, service: Service, settings: Settings, metrics: Metrics) -> None:
+        self.service = service
+        self.settings = settings
+        self.metrics = metrics
+        self._keys = [key.encode() for key in settings.api_keys]
+
+    def begin(self, method: str, path: str, scheme: str, header: Header) -> Exchange:
+        """Return the exchange that a request opens."""
+        given = header("X-Request-ID") or ""
+        identity = given if _SANE_ID.fullmatch(given) else secrets.token_hex(8)
+        host = header("Host") or ""
+        host = host if _SANE_HOST.fullmatch(host) else f"localhost:{self.settings.port}"
+        return Exchange(identity, method, path, f"{scheme}://{host}")
+
+    def admit(self, exchange: Exchange, header: Header) -> None:
+        """Let a request in.
+
+        :raises RequestError: it lacks a key it needs, or its body is too large to be read.
+        """
+        if self._keys and exchange.path in GUARDED and not self._holds_key(header):
+            raise RequestError(
+                401,
+                "This needs an API key: send it as 'Authorization: Bearer …' or 'X-API-Key: …'.",
+                headers={"WWW-Authenticate": 'Bearer realm="churn"'},
+            )
+        length = header("Content-Length") or ""
+        if length.isdecimal() and int(length[:20]) > self.settings.max_body:
+            raise self.too_large()
+
+    def too_large(self) -> RequestError:
+        """Return the refusal of a body that is too large."""
+        most = self.settings.max_body
+        return RequestError(413, f"The body is larger than {most:,} bytes; send it in parts.")
+
+    def refusal(self, exchange: Exchange, error: RequestError) -> Answer:
+        """Return the problem document for an error, with a request that would have worked."""
+        shown = exchange.path == "/predict" and error.status in _SHOW_EXAMPLE
+        return problem(error, exchange.id, self.example(exchange) if shown else None)
+
+    def example(self, exchange: Exchange) -> str:
+        """Return a ``curl`` command that this service answers."""
+        words = ["curl", "-X", "POST", f"{exchange.base}/predict", "-H", f"Content-Type: {JSON}"]
+        if self._keys:
+            words += ["-H", "Authorization: Bearer YOUR_KEY"]
+        return shlex.join([*words, "-d", json.dumps(self.service.model.example)])
+
+    def headers(self, exchange: Exchange, own: Mapping[str, str]) -> dict[str, str]:
+        """Return the headers an answer lacks, given its own."""
+        taken = {name.lower() for name in own}
+        rest = {name: value for name, value in HEADERS.items() if name.lower() not in taken}
+        return {**rest, "X-Request-ID": exchange.id}
+
+    def end(self, exchange: Exchange, status: int) -> None:
+        """Write the line in the log and count."""
+        exchange.status = status
+        seconds = time.perf_counter() - exchange.started
+        self.metrics.count(exchange.method, exchange.route, status, seconds, exchange.said)
+        log.info("", extra={"exchange": exchange, "seconds": seconds})
+
+    def _holds_key(self, header: Header) -> bool:
+        scheme, _, token = (header("Authorization") or "").partition(" ")
+        offered = token.strip() if scheme.lower() == "bearer" else header("X-API-Key") or ""
+        # every key is compared in full, so that the time taken tells nothing of any
+        found = [hmac.compare_digest(offered.encode(), key) for key in self._keys]
+        return any(found)
