@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +17,9 @@ from churn.schema import GAPS, YES_NO, Field, Schema, Value, closest, normalise
 
 #: Fewer rows than this can all differ by chance, so a column of different values is no identifier.
 FEWEST_FOR_AN_IDENTIFIER = 20
+
+#: Whole numbers beyond this are not exact as floats, so a column of them may hold anything.
+LARGEST_EXACT = 2.0**53
 
 _DELIMITERS = ",;\t|"
 
@@ -53,10 +58,11 @@ def read(path: Path) -> pd.DataFrame:
     except OSError as error:
         raise DataError(f"can't read {path}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
         raise DataError(
-            f"{path} is not UTF-8 (byte {error.start}): save it as CSV UTF-8 and try again"
+            f"{path} is not UTF-8 text (line {line}): save it as CSV UTF-8 and try again"
         ) from error
-    except ValueError as error:  # pandas' and pyarrow's own errors for a broken file
+    except (csv.Error, ValueError) as error:  # a broken file, in pyarrow's words or the reader's
         why = str(error).strip().splitlines()[-1:] or ["unreadable"]
         raise DataError(f"can't read {path}: {why[0]}") from error
     if table.empty:
@@ -85,12 +91,13 @@ def prepare(
 
     :raises DataError: the outcome or a column can't be used, and only the user can say how.
     """
-    names = _unique_names(table.columns)
+    names, notes = _unique_names(table.columns)
     wanted = _found(target, names, "--target")
     dropped = {_found(column, names, "--drop") for column in drop}
     kept = {_found(column, names, "--keep") for column in keep}
     filled = {_found(column, names, "--fill"): text for column, text in (fill or {}).items()}
-    table, notes = _with_outcome(table, names[wanted])
+    table, unknown = _with_outcome(table, names[wanted])
+    notes += unknown
     churned, positive = _outcome(table[names[wanted]], names[wanted], positive)
 
     fields: list[Field] = []
@@ -125,48 +132,56 @@ def _read_parquet(path: Path) -> pd.DataFrame:
         raise DataError(
             f'{path} is Parquet, which needs pyarrow: run pipenv sync --categories "packages train"'
         ) from None
+    if table.index.name is not None:
+        table = table.reset_index()  # pandas wrote a column as the index; others would see a column
     return pd.DataFrame({column: _as_text(table[column]) for column in table.columns})
 
 
 def _as_text(column: pd.Series[Any]) -> pd.Series[Any]:
     """Return a typed column as the text a CSV of it would hold."""
     gaps = column.isna()
-    if pd.api.types.is_float_dtype(column) and (column[~gaps] % 1 == 0).all():
-        column = column.fillna(0).astype("int64")  # whole numbers that were floats for their gaps
+    known = column[~gaps]
+    if pd.api.types.is_float_dtype(column) and known.abs().le(LARGEST_EXACT).all():
+        whole = (known % 1 == 0).all()  # whole numbers that were floats for their gaps
+        column = column.fillna(0).astype("int64") if whole else column
     return column.astype(str).mask(gaps, "")
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
-    with path.open(encoding="utf-8-sig") as file:
-        header = file.readline()
-    if not header.strip():
-        raise DataError(f"{path} is empty")
-    delimiter = max(_DELIMITERS, key=header.count)
-    names = pd.read_csv(
-        path, sep=delimiter, header=None, nrows=1, dtype=str, na_filter=False, encoding="utf-8-sig"
-    )
-    table = pd.read_csv(
-        path, sep=delimiter, dtype=str, na_filter=False, encoding="utf-8-sig", index_col=False,
-        on_bad_lines="error", skipinitialspace=True,
-    )  # fmt: skip
-    short = table[table.columns[-1]].isna()
-    if short.any():
-        raise DataError(f"{path}: row {int(short.argmax()) + 2} has fewer values than the header")
-    table.columns = pd.Index(names.iloc[0].tolist())  # as written: pandas renames the second of two
-    return table
+    text = path.read_bytes().decode("utf-8-sig")
+    lines = io.StringIO(text, newline="")
+    delimiter = max(_DELIMITERS, key=text.partition("\n")[0].count)
+    reader = csv.reader(lines, delimiter=delimiter, strict=True, skipinitialspace=True)
+    header = next(reader, [])
+    if not header:
+        raise DataError(f"{path} is empty: its first line must name the columns")
+    rows = []
+    try:
+        for row in filter(None, reader):  # a blank line is no customer
+            if len(row) != len(header):
+                raise DataError(
+                    f"{path}, line {reader.line_num}: {len(row)} values under {len(header)} "
+                    f"columns, divided by {delimiter!r}; quote a value that holds that itself"
+                )
+            rows.append(row)
+    except csv.Error as error:
+        raise DataError(f"{path}, line {reader.line_num}: {error}; check its quotes") from error
+    return pd.DataFrame(rows, columns=header, dtype=str)
 
 
-def _unique_names(columns: Sequence[str] | pd.Index[Any]) -> dict[str, str]:
-    """Return the columns by the name the model gives them."""
+def _unique_names(columns: Sequence[str] | pd.Index[Any]) -> tuple[dict[str, str], list[str]]:
+    """Return the columns by the name the model gives them, and notes on those without one."""
     names: dict[str, str] = {}
-    for column in columns:
+    notes: list[str] = []
+    for place, column in enumerate(columns, start=1):
         name = normalise(str(column))
-        if not name:
-            raise DataError("a column has no name: name it in the header")
+        if not name:  # the row numbers that R and pandas write
+            notes.append(f"column {place} is left out: it has no name")
+            continue
         if name in names:
             raise DataError(f"the column {name!r} stands twice: rename or remove one", name)
         names[name] = column
-    return names
+    return names, notes
 
 
 def _found(column: str, names: Mapping[str, str], option: str) -> str:
@@ -190,6 +205,8 @@ def _with_outcome(table: pd.DataFrame, target: str) -> tuple[pd.DataFrame, list[
 def _outcome(column: pd.Series[Any], target: str, positive: str | None) -> tuple[list[int], str]:
     """Return 1 for each customer who left, and the value that says so."""
     found = column.map(normalise)
+    if set(found) == {"0.0", "1.0"}:  # as pandas writes 0 and 1 beside gaps
+        found = found.str.removesuffix(".0")
     values = sorted(found.unique())
     if len(values) != 2:
         shown = listed([repr(value) for value in values]) if values else "nothing"
@@ -203,7 +220,7 @@ def _outcome(column: pd.Series[Any], target: str, positive: str | None) -> tuple
         if not known:
             raise DataError(
                 f"which of {values[0]!r} and {values[1]!r} in {target} means that the customer "
-                f"left? Say so with --positive {values[1]}",
+                f"left? Say --positive {values[0]} or --positive {values[1]}",
                 target,
             )
         positive = known[0]
