@@ -48,7 +48,8 @@ NEAR_NOTHING = 0.01
 ALIKE = 4
 
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?", re.ASCII)
-_INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
+_INTEGER = re.compile(r"[+-]?\d+(\.0)?", re.ASCII)  # pandas writes 24 as 24.0 beside gaps
+_COMMAS = re.compile(r"[+-]?\d+(,\d+)+(\.\d+)?", re.ASCII)
 _DATE = re.compile(
     r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}([t_ ].*)?|\d{1,2}[-/.]\d{1,2}[-/.]\d{4}([t_ ].*)?"
 )
@@ -110,14 +111,16 @@ class Field:
         name = normalise(column)
         if len(counts) < 2:
             what = f"always {next(iter(counts))!r}" if counts else "empty"
-            raise UnusableColumn(f"is {what}, so it tells nothing about anyone", name)
+            raise UnusableColumn(f"is {what}, so it tells nothing", name)
         found = replace(_kind(name, counts), label=label(column))
         if found.numeric:
             numbers = list(map(float, counts))
             if not all(map(math.isfinite, numbers)):
                 raise DataError("holds a number too large to compute with", name)
+            if min(numbers) == max(numbers):
+                raise UnusableColumn(f"is always {numbers[0]:g}, so it tells nothing", name)
             found = replace(found, low=min(numbers), high=max(numbers))
-        if gaps and found.kind == "yes/no":
+        if gaps and found.kind == "yes/no" and (fill is None or not found._knows(fill)):
             found = found._three_valued()
         if fill is not None:
             return replace(found, missing=found._fill(fill))
@@ -207,7 +210,8 @@ class Field:
         raise _Refused("is empty, and training never saw it empty")
 
     def _flag(self, value: bool) -> Value:
-        if self.kind == "yes/no":
+        # a yes/no with gaps is a category, and its values are still no and yes
+        if tuple(normalise(str(known)) for known in self.values) in YES_NO:
             return self.values[value]
         raise _Refused(f"is {str(value).lower()}, but the field is not a yes/no")
 
@@ -234,14 +238,19 @@ class Field:
             raise _Refused("is negative, and training never saw it below 0")
         return number
 
+    def _knows(self, text: str) -> bool:
+        return normalise(text) in self._spellings
+
     def _three_valued(self) -> Field:
         """Return a yes/no whose gaps are a third possibility as the field it really is."""
-        if self.numeric:
-            return replace(self, kind="integer", values=())
-        return replace(self, kind="category", values=tuple(sorted(self.values, key=str)))
+        return replace(
+            self, kind="category", values=tuple(map(str, self.values)), low=None, high=None
+        )
 
     def _fill(self, text: str) -> Value:
         """Return the stand-in a user asked for; a new category is as good as a known one."""
+        if normalise(text) in GAPS:
+            raise DataError(f"can't be filled with {text!r}, which is a gap itself", self.name)
         if not self.numeric:
             return normalise(text)
         try:
@@ -296,11 +305,12 @@ def closest(text: str, known: Iterable[str]) -> str | None:
 
 def _kind(name: str, counts: Mapping[str, int]) -> Field:
     """Return a field of the right kind for these normalised spellings, ranges not yet known."""
-    for no, yes in YES_NO:
+    for no, yes in YES_NO[:2]:
         if set(counts) == {no, yes}:
-            return Field(name, "yes/no", (0, 1) if no == "0" else (no, yes))
+            return Field(name, "yes/no", (no, yes))
     if all(map(_INTEGER.fullmatch, counts)):
-        return Field(name, "integer")
+        is_flag = set(map(float, counts)) == {0, 1}
+        return Field(name, "yes/no", (0, 1)) if is_flag else Field(name, "integer")
     slips = [text for text in counts if not _NUMBER.fullmatch(text)]
     if not slips:
         return Field(name, "number")
@@ -314,6 +324,14 @@ def _kind(name: str, counts: Mapping[str, int]) -> Field:
     if sum(counts[text] for text in counts if _DATE.fullmatch(text)) >= MOSTLY_NUMBERS * rows:
         raise UnusableColumn("holds dates; give a number instead, such as days since then", name)
     if len(counts) > MOST_CATEGORIES:
+        if all(map(_COMMAS.fullmatch, slips)):
+            raise DataError(
+                f"holds numbers with commas, such as {slips[0]!r}: write them with a decimal point "
+                "and no thousands separators, or --drop the column",
+                name,
+            )
+        if len(counts) == rows:
+            raise UnusableColumn("is text that differs in every row, as an identifier does", name)
         raise UnusableColumn(
             f"is text with {len(counts)} different values, more than {MOST_CATEGORIES} to learn "
             "from; group them first",
