@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pickle
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
-from itertools import combinations
+from itertools import combinations, product
 from platform import python_version
 from typing import Any, Literal
 
@@ -63,7 +64,8 @@ class Recipe:
     def model(self, table: Table, numbers: Sequence[int]) -> Any:
         """Return an unfitted model for ``table``, whose columns ``numbers`` get curves."""
         if self.kind == "logistic":
-            return LogisticRegression(solver="liblinear", C=1.0, max_iter=1000, random_state=1)
+            # unscaled, liblinear stops short of the optimum where numbers are large (incomes, say)
+            return make_pipeline(StandardScaler(), LogisticRegression(C=1.0, max_iter=1000))
         splines = []
         for column in numbers:
             knots = np.unique(np.quantile(table[:, column], np.linspace(0, 1, self.knots)))
@@ -207,16 +209,22 @@ def _trained(
 ) -> Trained:
     churned = bench.churned
     _enough(churned, folds)
-    rest, test = train_test_split(np.arange(len(churned)), test_size=test_size, random_state=seed)
+    customers = np.arange(len(churned))
+    try:
+        rest, test = train_test_split(customers, test_size=test_size, random_state=seed)
+    except ValueError:
+        raise DataError(f"--test-size {test_size} leaves no customer to train on") from None
     _enough(churned[rest], folds)
     if len(set(churned[test])) < 2:
-        raise DataError("the held-out part has customers of one outcome only: raise --test-size")
+        raise DataError(
+            f"the held-out part, of size {len(test)}, has customers of one outcome only: "
+            "raise --test-size, or try another --seed"
+        )
 
     ours, plain = bench.cross_validated(kind, rest, folds, seed)
     recipe = bench.chosen(kind, rest, seed)
     held = Held(churned[test], bench.scored(recipe, rest, test), bench.scored(PLAIN, rest, test))
-    everyone = np.arange(len(churned))
-    model = bench.fitted(recipe, everyone)
+    model = bench.fitted(recipe, customers)
     probabilities = model.predict_proba(bench.table)[:, 1]
     return Trained(vectorizer, model, recipe, ours, plain, held, probabilities)
 
@@ -317,14 +325,13 @@ class _Bench:
 
 
 def _enough(churned: Labels, folds: int) -> None:
-    fewest = min(int(churned.sum()), int((1 - churned).sum()))
+    left, stayed = int(churned.sum()), int((1 - churned).sum())
     # each fold's training part is folded once more to choose the recipe
     needed = folds * INNER_FOLDS
-    if fewest < needed:
-        what = "left" if churned.sum() == fewest else "stayed"
+    if min(left, stayed) < needed:
         raise DataError(
-            f"only {fewest} customers to train on {what}: {folds} folds need at least {needed}; "
-            "bring more customers, or ask for fewer --folds"
+            f"{left} customers who left and {stayed} who stayed are too few to train on: {folds} "
+            f"folds need {needed} of each; bring more" + (", or ask for --folds 2" * (folds > 2))
         )
 
 
@@ -346,13 +353,14 @@ def _histogram(dataset: Dataset, known: Field) -> dict[str, Any]:
     column = dataset.columns[known.name]
     if not known.numeric or known.values:
         values = [*known.values, *([] if known.missing is None else [known.missing])]
-        return {"values": {str(value): column.count(value) for value in values}}
+        counts = Counter(column)
+        return {"values": {str(value): counts[value] for value in values}}
     numbers = np.asarray(column, dtype=float)
     edges = np.unique(np.quantile(numbers, np.linspace(0, 1, 11)))
-    counts, _ = np.histogram(numbers, edges)
+    between, _ = np.histogram(numbers, edges)
     return {
         "edges": edges.tolist(),
-        "counts": counts.tolist(),
+        "counts": between.tolist(),
         "mean": float(numbers.mean()),
         "median": float(np.median(numbers)),
     }
@@ -361,19 +369,14 @@ def _histogram(dataset: Dataset, known: Field) -> dict[str, Any]:
 def _never_together(dataset: Dataset) -> Iterator[tuple[str, str, str, str]]:
     """Yield (field, value, other field, other value) that exclude each other in the table."""
     tables = [each for each in dataset.schema.fields if not each.numeric]
-    is_value = {
-        (each.name, str(value)): np.asarray(
-            [found == value for found in dataset.columns[each.name]]
-        )
-        for each in tables
-        for value in each.values
-    }
-    for (one, here), (other, there) in combinations(is_value.items(), 2):
-        if one[0] == other[0]:
-            continue
-        expected = here.sum() * there.sum() / len(dataset)
-        if expected >= EXPECTED_TOGETHER and not (here & there).any():
-            yield (*one, *other)
+    for one, other in combinations(tables, 2):
+        pairs = zip(dataset.columns[one.name], dataset.columns[other.name], strict=True)
+        together = Counter(pairs)
+        here, there = Counter(dataset.columns[one.name]), Counter(dataset.columns[other.name])
+        for value, other_value in product(one.values, other.values):
+            expected = here[value] * there[other_value] / len(dataset)
+            if expected >= EXPECTED_TOGETHER and not together[value, other_value]:
+                yield one.name, str(value), other.name, str(other_value)
 
 
 def _golden(dataset: Dataset, probabilities: Table) -> Iterator[Golden]:
