@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from churn.errors import ChurnError, DataError
+from churn.schema import Schema, closest
 
 HERE = Path(__file__).parent
 SHIPPED = HERE / "data" / "telco-customer-churn.csv"
@@ -35,6 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = parser().parse_args(arguments)
     try:
         train(asked)
+    except KeyboardInterrupt:
+        print("\ntrain.py: stopped; no model was written", file=sys.stderr)
+        return 130
     except ChurnError as error:
         print(f"train.py: {error}", file=sys.stderr)
         return 1
@@ -54,6 +59,8 @@ def train(asked: argparse.Namespace) -> None:
 
     from churn import artifact, data, report, training
 
+    for path in filter(None, (asked.output, asked.report)):
+        check_writable(path)  # before the work, not after it
     dataset = data.prepare(
         data.read(asked.data),
         asked.target,
@@ -62,9 +69,7 @@ def train(asked: argparse.Namespace) -> None:
         asked.keep,
         fills(asked.fill),
     )
-    actionable = [
-        field_name(dataset, name) for name in asked.actionable or default_actionable(asked)
-    ]
+    actionable = actionable_fields(asked, dataset.schema)
     print(report.of_data(dataset), flush=True)
 
     total = training.fits(asked.model, asked.folds)
@@ -80,8 +85,8 @@ def train(asked: argparse.Namespace) -> None:
     artifact.save(asked.output, trained.content(), manifest)
     print(f"\nModel: {asked.output}\nManifest: {artifact.manifest_path(asked.output)}")
     if asked.report:
-        report.draw(trained, dataset, asked.report)
-        print(f"Drawn: {asked.report}")
+        report.draw(trained, dataset, asked.report, asked.threshold)
+        print(f"Drawing: {asked.report}")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -96,7 +101,7 @@ def parser() -> argparse.ArgumentParser:
         type=Path,
         default=SHIPPED,
         metavar="FILE",
-        help="CSV or Parquet; by default the telephone customers shipped with the project",
+        help="CSV or Parquet (default: the telephone customers shipped with the project)",
     )
     add(
         "--target",
@@ -107,34 +112,39 @@ def parser() -> argparse.ArgumentParser:
     add(
         "--positive",
         metavar="VALUE",
-        help="its value that means the customer left; yes, true and 1 are found by themselves",
+        help="its value that means the customer left (default: yes, true or 1)",
     )
     add(
         "--drop",
+        action="extend",
         nargs="+",
         default=[],
         metavar="COLUMN",
-        help="columns to leave out, such as identifiers; those that differ in every row are anyway",
+        help="leave these columns out; one that differs in every row, as an identifier does, is "
+        "left out anyway",
     )
     add(
         "--keep",
+        action="extend",
         nargs="+",
         default=[],
         metavar="COLUMN",
-        help="columns to keep although they differ in every row",
+        help="keep these columns of numbers although they differ in every row",
     )
     add(
         "--fill",
+        action="extend",
         nargs="+",
         default=[],
         metavar="COLUMN=VALUE",
-        help="what a gap in a column stands for",
+        help="what a gap in a column stands for; the end of this help says what it does otherwise",
     )
     add(
         "--actionable",
+        action="extend",
         nargs="+",
         metavar="COLUMN",
-        help="fields the company can act on, for the advice the service gives",
+        help="the columns that the company can change, for the advice that the service gives",
     )
     add(
         "--model",
@@ -147,7 +157,7 @@ def parser() -> argparse.ArgumentParser:
         type=whole(2, 50),
         default=5,
         metavar="N",
-        help="folds of the cross-validation (default: 5)",
+        help="folds of the cross-validation, 2 to 50 (default: 5)",
     )
     add(
         "--test-size",
@@ -168,20 +178,21 @@ def parser() -> argparse.ArgumentParser:
         type=share,
         default=0.5,
         metavar="P",
-        help="probability from which a customer counts as leaving (default: 0.5)",
+        help="the probability from which a customer counts as leaving (default: 0.5)",
     )
     add(
         "--output",
-        type=Path,
+        type=named(".bin"),
         default=HERE / "churn-model.bin",
         metavar="FILE.bin",
-        help="where the model goes; its manifest goes beside it as .json",
+        help="where the model goes, and beside it its manifest, FILE.json (default: the "
+        "churn-model.bin that predict.py serves)",
     )
     add(
         "--report",
-        type=Path,
+        type=named(".png", ".svg", ".pdf"),
         metavar="FILE.png",
-        help="draw how good the model is, and save the drawing there",
+        help="draw how good the model is, and save that there (.svg and .pdf do, too)",
     )
     return new
 
@@ -210,6 +221,18 @@ def share(text: str) -> float:
     return number
 
 
+def named(*suffixes: str):
+    """Return a parser of paths that end in one of these."""
+
+    def parse(text: str) -> Path:
+        path = Path(text)
+        if path.suffix not in suffixes:
+            raise argparse.ArgumentTypeError(f"{text!r} does not end in {' or '.join(suffixes)}")
+        return path
+
+    return parse
+
+
 def fills(texts: Sequence[str]) -> dict[str, str]:
     """Return what gaps stand for, by column."""
     pairs = [text.rpartition("=") for text in texts]
@@ -219,17 +242,35 @@ def fills(texts: Sequence[str]) -> dict[str, str]:
     return {column: value for column, _, value in pairs}
 
 
-def default_actionable(asked: argparse.Namespace) -> list[str]:
-    return SHIPPED_ACTIONABLE if asked.data == SHIPPED else []
+def actionable_fields(asked: argparse.Namespace, schema: Schema) -> list[str]:
+    """Return the fields a company can act on, named as the model names them."""
+    if asked.actionable is None:
+        shipped = asked.data.resolve() == SHIPPED
+        return [name for name in SHIPPED_ACTIONABLE if shipped and schema.named(name)]
+    for column in asked.actionable:
+        if schema.named(column) is None:
+            near = closest(column, [each.name for each in schema.fields])
+            hint = f"; did you mean {near!r}?" if near else ""
+            raise DataError(f"--actionable names {column!r}, which the model doesn't use{hint}")
+    return [schema.named(column).name for column in asked.actionable]
 
 
-def field_name(dataset, column: str) -> str:
-    """Return the model's name of a column."""
-    found = dataset.schema.named(column)
-    if found is None:
-        raise DataError(f"--actionable names {column!r}, which is no field of the model")
-    return found.name
+def check_writable(path: Path) -> None:
+    """Check that a file can be written at ``path``, and make its folder.
+
+    :raises DataError: it can't.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"can't write {path}: {error.strerror}") from error
+    if path.is_dir():
+        raise DataError(f"can't write {path}: it is a folder")
+    if not os.access(path.parent, os.W_OK):
+        raise DataError(f"can't write {path}: its folder is read-only")
 
 
 if __name__ == "__main__":
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # a Windows pipe may have no arrows
     sys.exit(main())
