@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         train(asked)
     except KeyboardInterrupt:
-        print("\ntrain.py: stopped; no model was written", file=sys.stderr)
+        print("\ntrain.py: stopped by Ctrl+C", file=sys.stderr)
         return 130
     except ChurnError as error:
         print(f"train.py: {error}", file=sys.stderr)

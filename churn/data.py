@@ -127,7 +127,8 @@ def prepare(
 
 def _read_parquet(path: Path) -> pd.DataFrame:
     try:
-        table = pd.read_parquet(path)
+        with path.open("rb") as file:
+            table = pd.read_parquet(file)
     except ImportError:
         raise DataError(
             f'{path} is Parquet, which needs pyarrow: run pipenv sync --categories "packages train"'
