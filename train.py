@@ -67,7 +67,7 @@ def train(asked: argparse.Namespace) -> None:
         asked.positive,
         asked.drop,
         asked.keep,
-        fills(asked.fill),
+        dict(asked.fill),
     )
     actionable = actionable_fields(asked, dataset.schema)
     print(report.of_data(dataset), flush=True)
@@ -135,6 +135,7 @@ def parser() -> argparse.ArgumentParser:
         "--fill",
         action="extend",
         nargs="+",
+        type=filling,
         default=[],
         metavar="COLUMN=VALUE",
         help="what a gap in a column stands for; the end of this help says what it does otherwise",
@@ -233,13 +234,12 @@ def named(*suffixes: str):
     return parse
 
 
-def fills(texts: Sequence[str]) -> dict[str, str]:
-    """Return what gaps stand for, by column."""
-    pairs = [text.rpartition("=") for text in texts]
-    for text, (column, _, _) in zip(texts, pairs, strict=True):
-        if not column:
-            raise DataError(f"--fill {text!r} is not COLUMN=VALUE")
-    return {column: value for column, _, value in pairs}
+def filling(text: str) -> tuple[str, str]:
+    """Return a column, and what a gap in it stands for."""
+    column, _, value = text.rpartition("=")
+    if not column.strip():
+        raise argparse.ArgumentTypeError(f"{text!r} is not COLUMN=VALUE")
+    return column, value
 
 
 def actionable_fields(asked: argparse.Namespace, schema: Schema) -> list[str]:
