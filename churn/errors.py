@@ -111,6 +111,9 @@ class CustomerError(RequestError):
 #: Longest text, in characters, that an error repeats of what came in.
 LONGEST_ECHO = 80
 
+#: Longest text, in characters, that an error of ours repeats of a library's error.
+LONGEST_REASON = 200
+
 
 def shortened(value: Any) -> Any:
     """Return ``value`` as an error may repeat it: short, and always valid JSON."""
@@ -126,6 +129,13 @@ def shortened(value: Any) -> Any:
         return f"a whole number of about {value.bit_length() * 0.30103:.0f} digits"
     text = str(value).encode("utf-8", "replace").decode()
     return text if len(text) <= LONGEST_ECHO else f"{text[:LONGEST_ECHO]}…"
+
+
+def reason(error: Exception) -> str:
+    """Return a foreign error's words in one short line that any terminal can show."""
+    text = "".join(letter if letter.isprintable() else " " for letter in str(error))
+    told = text if len(text) <= LONGEST_REASON else f"{text[:LONGEST_REASON]}…"
+    return f"{type(error).__name__}: {told}" if told else type(error).__name__
 
 
 def listed(words: Sequence[str], most: int = 5) -> str:

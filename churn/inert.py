@@ -15,11 +15,12 @@ from __future__ import annotations
 
 import pickletools
 import struct
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from churn.errors import ArtifactError
+from churn.errors import ArtifactError, reason
 
 #: The first bytes of what people hand in by mistake, and what it is.
 NOT_PICKLES = {
@@ -29,7 +30,7 @@ NOT_PICKLES = {
     b"PAR1": "a Parquet file",
     b"{": "JSON or text",
     b"\x78\x9c": "zlib-compressed, as joblib writes it",
-    b"version https://git-lfs": "a Git LFS pointer; run: git lfs pull",
+    b"version https://git-lfs": "a Git LFS pointer (git lfs pull fetches the file)",
 }
 
 #: Bytes per number and its ``struct`` letter, by NumPy's type code.
@@ -46,9 +47,14 @@ _LITERALS = frozenset({
 })  # fmt: skip
 
 #: The operations that make a collection of all that lies above the last mark.
-_COLLECTIONS = {"TUPLE": tuple, "LIST": list, "FROZENSET": frozenset}
+_COLLECTIONS = {"TUPLE": tuple, "LIST": list}
 
-_MARK = object()
+#: What may be a key, or in a set. Hashing another thing means walking it, and a hostile one can be
+#: too deep or too wide to walk.
+_KEYS = (str, bytes, int, float, type(None))
+
+#: Longest name of a class or function, in characters; scikit-learn's longest has 77.
+_LONGEST_NAME = 200
 
 
 @dataclass(frozen=True)
@@ -91,10 +97,10 @@ def read(content: bytes) -> tuple[Any, set[str]]:
     :raises ArtifactError: these bytes are not a whole pickle.
     """
     if not content:
-        raise ArtifactError("it is empty (0 bytes)")
+        raise ArtifactError("it is empty (0 bytes): copy it again, or train again")
     for start, what in NOT_PICKLES.items():
         if content.startswith(start):
-            raise ArtifactError(f"it is {what}, not a pickle")
+            raise ArtifactError(f"it is {what}, not the pickle that train.py or pickle.dump writes")
     machine = _Machine()
     try:
         for opcode, argument, _position in pickletools.genops(content):
@@ -103,15 +109,19 @@ def read(content: bytes) -> tuple[Any, set[str]]:
     except ArtifactError:
         raise
     except Exception as error:  # foreign bytes: whatever trips over them, they are not a model
-        why = str(error).partition("\n")[0] or type(error).__name__
-        raise ArtifactError(f"it is not a whole pickle ({why})") from error
+        if any(name.startswith("joblib.") for name in machine.names):
+            raise ArtifactError("joblib.dump wrote it; write the pair with pickle.dump") from error
+        raise ArtifactError(
+            f"it is not a whole pickle ({reason(error)}): copy it again, or train again"
+        ) from error
 
 
 class _Machine:
-    """The pickle machine: a stack, marks on it, a memo. It calls and imports nothing."""
+    """The pickle machine: a stack, those below its marks, a memo. It calls and imports nothing."""
 
     def __init__(self) -> None:
         self.stack: list[Any] = []
+        self.below: list[list[Any]] = []
         self.memo: dict[int, Any] = {}
         self.names: set[str] = set()
 
@@ -122,7 +132,8 @@ class _Machine:
             case "PROTO" | "FRAME" | "STOP":
                 pass
             case "MARK":
-                stack.append(_MARK)
+                self.below.append(stack)
+                self.stack = []
             case "NONE":
                 stack.append(None)
             case "NEWTRUE" | "NEWFALSE":
@@ -141,21 +152,28 @@ class _Machine:
                 self._to_mark()
             case "DUP":
                 stack.append(stack[-1])
-            case "TUPLE" | "LIST" | "FROZENSET":
-                stack.append(_COLLECTIONS[opcode](self._to_mark()))
+            case "TUPLE" | "LIST":
+                made = _COLLECTIONS[opcode](self._to_mark())
+                self.stack.append(made)
             case "TUPLE1" | "TUPLE2" | "TUPLE3":
                 size = int(opcode[-1])
                 stack[-size:] = [tuple(stack[-size:])]
+            case "FROZENSET":
+                elements = frozenset(map(_key, self._to_mark()))
+                self.stack.append(elements)
             case "DICT":
-                stack.append(_pairs(self._to_mark()))
+                pairs = _pairs(self._to_mark())
+                self.stack.append(pairs)
             case "APPEND":
-                self._fill([stack.pop()])
-            case "APPENDS" | "ADDITEMS":
-                self._fill(self._to_mark())
+                self._fill(list, [stack.pop()])
+            case "APPENDS":
+                self._fill(list, self._to_mark())
+            case "ADDITEMS":
+                self._fill(set, map(_key, self._to_mark()))
             case "SETITEM":
-                self._fill(_pairs([stack.pop(-2), stack.pop()]))
+                self._fill(dict, _pairs([stack.pop(-2), stack.pop()]))
             case "SETITEMS":
-                self._fill(_pairs(self._to_mark()))
+                self._fill(dict, _pairs(self._to_mark()))
             case "PUT" | "BINPUT" | "LONG_BINPUT":
                 self.memo[argument] = stack[-1]
             case "MEMOIZE":
@@ -180,28 +198,36 @@ class _Machine:
             case _ if opcode in _LITERALS:
                 stack.append(argument)
             case _:
-                raise ArtifactError(f"it uses {opcode}, which no model needs")
+                raise ArtifactError(
+                    f"it uses {opcode}, which no model needs: don't load this file anywhere"
+                )
 
     def _to_mark(self) -> list[Any]:
-        at = len(self.stack) - 1 - self.stack[::-1].index(_MARK)
-        items = self.stack[at + 1 :]
-        del self.stack[at:]
+        """Return all above the last mark; what lay below it is the stack again."""
+        items, self.stack = self.stack, self.below.pop()
         return items
 
-    def _fill(self, items: list[Any] | dict[Any, Any]) -> None:
+    def _fill(self, wanted: type, items: Iterable[Any]) -> None:
         match self.stack[-1]:
-            case list() as found:
-                found.extend(items)
-            case dict() | set() as found:
-                found.update(items)
             case Node():  # an OrderedDict or a deque, say, which no scorecard needs: left unread
                 pass
+            case list() as found if wanted is list:
+                found.extend(items)
+            case dict() | set() as found if isinstance(found, wanted):
+                found.update(items)
             case _:
                 raise ArtifactError("it puts items into something that holds none")
 
-    def _global(self, module: str, name: str) -> None:
-        self.names.add(f"{module}.{name}")
-        self.stack.append(Global(f"{module}.{name}"))
+    def _global(self, module: Any, name: Any) -> None:
+        if not isinstance(module, str) or not isinstance(name, str):
+            raise ArtifactError("it calls something that is not a name")
+        full = f"{module}.{name}"
+        if len(full) > _LONGEST_NAME or not all(map(str.isidentifier, full.split("."))):
+            raise ArtifactError(
+                "it is no pickle, or a forged one: it asks for a name that nothing can have"
+            )
+        self.names.add(full)
+        self.stack.append(Global(full))
 
     def _make(self, made_by: Any, arguments: Any) -> None:
         if not isinstance(made_by, Global) or not isinstance(arguments, tuple):
@@ -219,34 +245,47 @@ def _node(found: Any) -> Node:
 
 
 def _pairs(items: list[Any]) -> dict[Any, Any]:
-    return dict(zip(items[::2], items[1::2], strict=True))
+    return dict(zip(map(_key, items[::2]), items[1::2], strict=True))
+
+
+def _key(found: Any) -> Any:
+    """Return what stands for ``found`` as a key."""
+    return found if isinstance(found, _KEYS) else Node("key", (found,))
 
 
 def numbers(array: Any) -> list[float]:
-    """Return the numbers of an array (or of a list of numbers), in row order.
+    """Return the numbers of an array, a list or a single number, in row order.
 
     :raises ArtifactError: it is not an array of numbers.
     """
+    if isinstance(array, int | float):
+        return [float(array)]
     if isinstance(array, list | tuple):
-        return [float(number) for number in array]
+        return [_number(each) for each in array]
     letter, order, count, raw = _array(array)
     if letter not in _NUMBERS or not isinstance(raw, bytes):
-        raise ArtifactError(f"an array holds {letter!r} where numbers belong")
+        raise ArtifactError("an array holds other things where numbers belong")
     layout = f"{'>' if order == '>' else '<'}{count}{_NUMBERS[letter]}"
     if struct.calcsize(layout) != len(raw):
         raise ArtifactError("an array's size and its bytes disagree")
     return list(map(float, struct.unpack(layout, raw)))
 
 
+def _number(found: Any) -> float:
+    """Return a number as Python has it, or as NumPy does."""
+    if isinstance(found, Node) and found.kind == "scalar":
+        return numbers(found)[0]
+    return float(found)
+
+
 def labels(array: Any) -> list[Any]:
-    """Return the texts (or else the numbers) of an array: what ``classes_`` holds."""
-    if isinstance(array, list | tuple):
-        return list(array)
+    """Return the texts, numbers or truth values of an array: what ``classes_`` holds."""
     letter, order, count, raw = _array(array)
     if letter.startswith("O"):
         return list(raw)
     if not letter.startswith("U"):
-        return numbers(array)
+        python = {"b1": bool, "f4": float, "f8": float}.get(letter, int)
+        return list(map(python, numbers(array)))
     size = 4 * int(letter[1:])
     if len(raw) != count * size:
         raise ArtifactError("an array's size and its bytes disagree")
@@ -257,7 +296,9 @@ def labels(array: Any) -> list[Any]:
 
 def _array(found: Any) -> tuple[str, str, int, Any]:
     """Return an array's type code, byte order, size, and its bytes (or its list of objects)."""
-    node = _node(found)
+    if not isinstance(found, Node):
+        raise ArtifactError(f"there is {type(found).__name__} where an array belongs")
+    node = found
     try:
         if node.kind == "_reconstruct":  # protocols 0 to 4, and NumPy's own way
             _version, dims, dtype, _fortran, raw = node.state
@@ -268,9 +309,12 @@ def _array(found: Any) -> tuple[str, str, int, Any]:
         else:
             raise ArtifactError(f"there is {node.kind} where an array belongs")
         if isinstance(raw, Node) and raw.kind == "encode":  # bytes, as protocols 0 to 2 spell them
-            raw = raw.args[0].encode(raw.args[1])
+            raw = raw.args[0].encode("latin-1")
         if isinstance(raw, bytearray):
             raw = bytes(raw)
-        return dtype.args[0], dtype.state[1], prod(dims), raw
+        letter, order = dtype.args[0], dtype.state[1]
+        if not isinstance(letter, str) or not all(isinstance(size, int) for size in dims):
+            raise TypeError("its type or shape is none")
+        return letter, order, prod(dims), raw
     except (AttributeError, IndexError, LookupError, TypeError, ValueError) as error:
-        raise ArtifactError(f"an array can't be read ({error})") from error
+        raise ArtifactError(f"an array can't be read ({reason(error)})") from error
