@@ -47,6 +47,9 @@ NEAR_NOTHING = 0.01
 #: "month-to-month", which is too long for a measure of likeness.
 ALIKE = 4
 
+#: Greatest number, or weight of one: products of two, and their sums, don't overflow.
+GREATEST = 1e100
+
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?", re.ASCII)
 _INTEGER = re.compile(r"[+-]?\d+(\.0)?", re.ASCII)  # pandas writes 24 as 24.0 beside gaps
 _COMMAS = re.compile(r"[+-]?\d+(,\d+)+(\.\d+)?", re.ASCII)
@@ -276,6 +279,8 @@ def _parsed(value: str | float) -> float:
         raise _Refused("is too large to compute with") from None
     if not math.isfinite(number):
         raise _Refused("is not a finite number")
+    if abs(number) > GREATEST:
+        raise _Refused("is too large to compute with")
     return number
 
 

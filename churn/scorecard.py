@@ -18,9 +18,9 @@ from operator import add
 from typing import Any
 
 from churn import inert
-from churn.errors import ArtifactError, UntrustedError
+from churn.errors import ArtifactError, UntrustedError, reason
 from churn.inert import Node
-from churn.schema import Customer, Schema, Value
+from churn.schema import GREATEST, Customer, Schema, Value
 
 #: Every name that a scorecard's pickle asks for, over the releases of scikit-learn (0.21 to 1.9),
 #: NumPy (1 and 2), SciPy and the pickle protocols.
@@ -69,10 +69,23 @@ MODEL_LIBRARIES = frozenset(
     {"sklearn", "numpy", "scipy", "pandas", "joblib", "xgboost", "lightgbm", "catboost", "imblearn"}
 )
 
+#: Names of the standard library that such classes are pickled with.
+HARMLESS = frozenset({
+    "collections.OrderedDict", "collections.defaultdict", "collections.deque",
+    "functools.partial", "builtins.set", "builtins.frozenset", "builtins.bytearray",
+})  # fmt: skip
+
+#: Most work in making a card, in columns and knots: far above any table of customers, and soon
+#: done. A small file can ask for endless work by naming the same step in itself again and again.
+MOST_WORK = 3_000_000
+
 
 @dataclass(frozen=True)
 class Curve:
-    """Points of a number: straight lines between knots, and a slope beyond either end."""
+    """Points of a number: straight lines between knots, and a slope beyond either end.
+
+    Two knots at one place are a jump there; the second holds the points at that very number.
+    """
 
     knots: tuple[float, ...]
     points: tuple[float, ...]
@@ -83,7 +96,7 @@ class Curve:
     def __post_init__(self) -> None:
         """Keep each piece as (where it is anchored, points there, slope)."""
         ends = list(zip(self.knots, self.points, strict=True))
-        slopes = [(q - p) / (b - a) for (a, p), (b, q) in pairwise(ends)]
+        slopes = [(q - p) / (b - a) if a < b else 0.0 for (a, p), (b, q) in pairwise(ends)]
         pieces = [(*ends[0], self.below)]
         pieces += [(*end, slope) for end, slope in zip(ends, [*slopes, self.above], strict=True)]
         object.__setattr__(self, "_pieces", tuple(pieces))
@@ -100,12 +113,15 @@ class Curve:
 
     @classmethod
     def total(cls, curves: Sequence[Curve]) -> Curve:
-        """Return the sum of curves."""
+        """Return the sum of curves; those that jump must have the same knots."""
         if len(curves) == 1:
             return curves[0]
+        below, above = sum(c.below for c in curves), sum(c.above for c in curves)
+        if len({curve.knots for curve in curves}) == 1:
+            points = tuple(sum(at) for at in zip(*(c.points for c in curves), strict=True))
+            return cls(curves[0].knots, points, below, above)
         knots = tuple(sorted({knot for curve in curves for knot in curve.knots})) or (0.0,)
         points = tuple(sum(curve(knot) for curve in curves) for knot in knots)
-        below, above = sum(c.below for c in curves), sum(c.above for c in curves)
         return cls(knots, points, below, above)
 
 
@@ -183,18 +199,26 @@ class Scorecard:
         """
         tree, names = inert.read(content)
         _allow(names, sha256)
-        vectorizer, model = _pair(tree)
-        features = vectorizer["feature_names_"]
-        separator = vectorizer["separator"]
-        if schema is None:
-            schema = Schema.recovered(features, separator)
         try:
+            vectorizer, model = _pair(tree)
+            features, separator = vectorizer["feature_names_"], vectorizer["separator"]
+            if not _is_texts(features) or not isinstance(separator, str):
+                raise ArtifactError("its vectorizer's features have no names")
             base, curves, classes = _worked_out(model, len(features))
+            if schema is None:
+                schema = Schema.recovered(features, separator)
+            points = _cards(dict(zip(features, curves, strict=True)), separator, schema)
+        except ArtifactError:
+            raise
         except _NotAdditive as found:
             raise _untrusted(str(found), sha256, names) from None
-        by_feature = dict(zip(features, curves, strict=True))
-        points = _cards(by_feature, separator, schema)
+        except Exception as error:  # foreign state may be of any shape at all
+            raise ArtifactError(
+                f"its parts don't fit together ({reason(error)}): train it again"
+            ) from error
         known = average or {name: _middle(card) for name, card in points.items()}
+        if lost := [name for name in points if name not in known]:
+            raise ArtifactError(f"its manifest has no average for {lost[0]!r}: train it again")
         return cls(base, points, {name: known[name] for name in points}), schema, classes
 
 
@@ -209,17 +233,17 @@ def sigmoid(logit: float) -> float:
 def _allow(names: set[str], sha256: str) -> None:
     """Refuse a pickle that asks for anything a scorecard doesn't."""
     others = sorted(names - KNOWN)
-    hostile = [name for name in others if name.partition(".")[0] not in MODEL_LIBRARIES]
-    library = [name for name in others if name not in hostile]
-    if hostile and not library:
+    library = [name for name in others if name.partition(".")[0] in MODEL_LIBRARIES]
+    hostile = [name for name in others if name not in library and name not in HARMLESS]
+    if hostile:
         raise UntrustedError(
             f"it asks for {', '.join(hostile[:3])}, which no churn model needs: "
             "don't load this file anywhere",
             sha256,
             others,
         )
-    if library:
-        classes = [name for name in library if name.rpartition(".")[2][:1].isupper()] or library
+    if others:
+        classes = [name for name in library if name.rpartition(".")[2][:1].isupper()] or others
         raise _untrusted(f"it holds a {classes[0].rpartition('.')[2]}", sha256, set(others))
 
 
@@ -249,8 +273,28 @@ def _pair(tree: Any) -> tuple[Node, Node]:
     raise ArtifactError("it holds no pair (DictVectorizer, model)")
 
 
+def _is_texts(found: Any) -> bool:
+    return isinstance(found, list) and all(isinstance(each, str) for each in found)
+
+
 class _NotAdditive(Exception):
     """A model is none that a scorecard can stand for; says what it is."""
+
+
+class _Work:
+    """What making a card may still cost."""
+
+    def __init__(self) -> None:
+        self.left = MOST_WORK
+
+    def costs(self, amount: int) -> None:
+        """Take note of so much work, before it is done.
+
+        :raises ArtifactError: it is too much.
+        """
+        self.left -= amount
+        if self.left < 0:
+            raise ArtifactError("it asks for more work than any model of customers does")
 
 
 @dataclass(frozen=True)
@@ -280,13 +324,16 @@ class _Column:
 
 def _worked_out(model: Node, features: int) -> tuple[float, list[Curve], list[Any]]:
     """Return the model's base, a curve a feature, and its two classes."""
-    *steps, classifier = _steps(model)
+    work = _Work()
+    *steps, classifier = _steps(model, work)
     columns = [_Column(feature) for feature in range(features)]
     for step in steps:
-        columns = _through(step, columns)
+        columns = _through(step, columns, work)
     if classifier.kind not in ("LogisticRegression", "LogisticRegressionCV"):
         raise _NotAdditive(f"it ends in a {classifier.kind}")
     classes = inert.labels(classifier["classes_"])
+    if not all(isinstance(each, str | int | float) for each in classes):
+        raise ArtifactError("its classes are neither texts nor numbers")
     if len(classes) != 2:
         raise ArtifactError(f"it knows {len(classes)} classes, not leaving and staying")
     weights = inert.numbers(classifier["coef_"])
@@ -302,18 +349,33 @@ def _worked_out(model: Node, features: int) -> tuple[float, list[Curve], list[An
     curves: list[list[Curve]] = [[] for _ in range(features)]
     for weight, column in zip(weights, columns, strict=True):
         curves[column.feature].append(column.curve(weight))
-    return base, [Curve.total(each) for each in curves], classes
+    totals = [_total(each, work) for each in curves]
+    told = [base, *(number for total in totals for piece in total._pieces for number in piece)]
+    if not all(abs(number) <= GREATEST for number in told):
+        raise ArtifactError("it holds a number too large to compute with, or none: train it again")
+    return base, totals, classes
 
 
-def _steps(model: Node) -> list[Node]:
+def _total(curves: list[Curve], work: _Work) -> Curve:
+    """Return the sum of one feature's curves."""
+    knots = {curve.knots for curve in curves}
+    if len(knots) > 1 and any(a == b for each in knots for a, b in pairwise(each)):
+        raise _NotAdditive("it has a curve with a jump in it beside another of the same number")
+    work.costs(len(curves) * len(set().union(*knots)))
+    return Curve.total(curves)
+
+
+def _steps(model: Node, work: _Work) -> list[Node]:
     if model.kind != "Pipeline":
         return [model]
+    work.costs(len(model["steps"]))
     steps = [step for _name, step in model["steps"] if step not in (None, "passthrough")]
-    return [inner for step in steps for inner in _steps(step)]
+    return [inner for step in steps for inner in _steps(step, work)]
 
 
-def _through(step: Node, columns: list[_Column]) -> list[_Column]:
+def _through(step: Node, columns: list[_Column], work: _Work) -> list[_Column]:
     """Return the columns after one step of the model."""
+    work.costs(1 + len(columns))
     match step.kind:
         case "StandardScaler":
             ones = [1.0] * len(columns)
@@ -328,9 +390,9 @@ def _through(step: Node, columns: list[_Column]) -> list[_Column]:
         case "MaxAbsScaler" if not step.get("clip", False):
             pairs = [(1 / scale, 0.0) for scale in inert.numbers(step["scale_"])]
         case "SplineTransformer":
-            return _splines(step, columns)
+            return _splines(step, columns, work)
         case "ColumnTransformer":
-            return _column_transformer(step, columns)
+            return _column_transformer(step, columns, work)
         case "FunctionTransformer" if step.get("func") is None:
             return columns
         case kind:
@@ -338,24 +400,39 @@ def _through(step: Node, columns: list[_Column]) -> list[_Column]:
     return [column.scaled(*pair) for column, pair in zip(columns, pairs, strict=True)]
 
 
-def _splines(step: Node, columns: list[_Column]) -> list[_Column]:
+def _splines(step: Node, columns: list[_Column], work: _Work) -> list[_Column]:
     """Return a column a hat: of degree 1, hat *i* is 1 at knot *i* and 0 at all the others."""
     extrapolation = step.get("extrapolation", "constant")
     if step["degree"] != 1 or extrapolation not in ("constant", "linear", "continue"):
         raise _NotAdditive("it has splines other than straight lines in it")
-    hats = []
+    goes_on = extrapolation != "constant"
+    after: list[_Column] = []
     for column, spline in zip(columns, step["bsplines_"], strict=True):
         if column != _Column(column.feature):
             raise _NotAdditive("it has splines of scaled numbers in it")
         # SciPy 1.17 and newer call the padded knots "_t"
         knots = tuple(inert.numbers(spline.get("_t") or spline["t"])[1:-1])
-        kept = len(knots) - (not step["include_bias"])
-        goes_on = extrapolation != "constant"
-        hats += [_Column(column.feature, hat=(knots, at, goes_on)) for at in range(kept)]
-    return hats
+        work.costs(len(knots) ** 2)
+        hats = _hats(knots, goes_on)
+        kept = hats if step["include_bias"] else hats[:-1]
+        after += [_Column(column.feature, hat=(knots, at, goes_on)) for at in kept]
+    return after
 
 
-def _column_transformer(step: Node, columns: list[_Column]) -> list[_Column]:
+def _hats(knots: tuple[float, ...], goes_on: bool) -> list[int]:
+    """Return the knot that each hat stands on, or -1 where it has none.
+
+    Quantiles of a number that is often the same are knots at one place. SciPy then makes a jump
+    there, and of two hats that meet at an end, the outer one has no room.
+    """
+    starts, ends = knots[0] == knots[1], knots[-1] == knots[-2]
+    if goes_on and (starts or ends):
+        raise _NotAdditive("it has splines that begin or end with a jump in it")
+    inner = range(1, len(knots) - 1)
+    return [-1 if starts else 0, *inner, -1 if ends else len(knots) - 1]
+
+
+def _column_transformer(step: Node, columns: list[_Column], work: _Work) -> list[_Column]:
     if step.get("transformer_weights") is not None:
         raise _NotAdditive("it has weighted columns in it")
     after: list[_Column] = []
@@ -363,14 +440,12 @@ def _column_transformer(step: Node, columns: list[_Column]) -> list[_Column]:
         if transformer == "drop":
             continue
         taken = [columns[at] for at in _indices(chosen, len(columns))]
-        after += taken if transformer == "passthrough" else _piped(transformer, taken)
+        work.costs(1 + len(taken))
+        steps = [] if transformer == "passthrough" else _steps(transformer, work)
+        for inner in steps:
+            taken = _through(inner, taken, work)
+        after += taken
     return after
-
-
-def _piped(transformer: Node, columns: list[_Column]) -> list[_Column]:
-    for step in _steps(transformer):
-        columns = _through(step, columns)
-    return columns
 
 
 def _indices(chosen: Any, count: int) -> list[int]:
@@ -379,10 +454,13 @@ def _indices(chosen: Any, count: int) -> list[int]:
         return list(range(count))[slice(*chosen.args)]
     if isinstance(chosen, Node) and chosen.kind == "_RemainderColsList":
         chosen = chosen["data"]
-    if isinstance(chosen, list) and all(isinstance(at, bool) for at in chosen):
+    if isinstance(chosen, Node):
+        chosen = inert.labels(chosen)
+    chosen = chosen if isinstance(chosen, list | tuple) else [chosen]
+    if any(isinstance(at, str) for at in chosen):
+        raise _NotAdditive("it chooses columns by their names")
+    if chosen and all(isinstance(at, bool) for at in chosen):
         return [at for at, taken in enumerate(chosen) if taken]
-    if isinstance(chosen, int):
-        chosen = [chosen]
     return list(map(int, inert.numbers(chosen)))
 
 
