@@ -14,12 +14,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from churn.errors import ArtifactError, DataError
+from churn.errors import ArtifactError, DataError, reason
 from churn.schema import Customer, Schema
 
 #: The manifest's format. It goes up when an older reader would misread a newer manifest; new keys
 #: alone don't raise it, since readers ignore what they don't know. Readers keep every older one.
 FORMAT = 1
+
+#: How often two files that don't belong together are read again.
+RETRIES = 2
 
 #: Probability from which a customer counts as leaving, unless training or the operator says.
 THRESHOLD = 0.5
@@ -76,6 +79,8 @@ class Manifest:
                 f"it has format {told['format']}, newer than this version's {FORMAT}: "
                 "upgrade the service, or train with this version"
             )
+        if not 0 <= told.get("threshold", THRESHOLD) <= 1:
+            raise ArtifactError(f"its threshold is {told['threshold']}, not between 0 and 1")
         known = {name: told[name] for name in cls.__dataclass_fields__ if name in told}
         known["schema"] = Schema.from_json(told["schema"])
         known["golden"] = tuple(Golden(**golden) for golden in told.get("golden", ()))
@@ -99,6 +104,21 @@ def read(path: Path) -> Artifact:
 
     :raises ArtifactError: a file is missing, unreadable or altered.
     """
+    for _ in range(RETRIES):
+        try:
+            return _read(path)
+        except _Altered:  # or a training is just moving its files in place: look again
+            pass
+    return _read(path)
+
+
+class _Altered(ArtifactError):
+    """The two files do not belong together."""
+
+
+def _read(path: Path) -> Artifact:
+    if path == manifest_path(path):
+        raise ArtifactError(f"{path} is a manifest: name the .bin beside it")
     try:
         content = path.read_bytes()
     except FileNotFoundError:
@@ -120,14 +140,17 @@ def save(path: Path, content: bytes, manifest: Manifest) -> None:
 
     :raises DataError: the files can't be written there.
     """
+    if path == manifest_path(path):
+        raise DataError(f"can't write {path}: the manifest goes there; call the model a .bin")
     manifest = replace(manifest, sha256=hashlib.sha256(content).hexdigest())
     text = json.dumps(manifest.to_json(), indent=1, allow_nan=False) + "\n"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _finish(path)
         _write(_partial(path), content)
         _write(_partial(manifest_path(path)), text.encode())
         for place in (path, manifest_path(path)):
-            _partial(place).replace(place)
+            _move_in(place)
     except OSError as error:
         raise DataError(f"can't write {path}: {error.strerror}") from error
 
@@ -139,30 +162,45 @@ def manifest_path(path: Path) -> Path:
 
 def _manifest_of(path: Path, sha256: str) -> Manifest | None:
     place = manifest_path(path)
-    found = [_manifest(each) for each in (place, _partial(place)) if each.exists()]
-    if not found:
-        return None
-    for manifest in found:
-        if manifest is not None and manifest.sha256 == sha256:
+    if place.exists():
+        manifest = _manifest(place)
+        if manifest.sha256 == sha256:
             return manifest
-    raise ArtifactError(
+    if (waiting := _waiting(path)) and waiting.sha256 == sha256:
+        return waiting
+    if not place.exists():
+        return None
+    raise _Altered(
         f"{path} is not the file that {place.name} describes (its sha256 is {sha256[:12]}…): "
         f"restore the two from one training, or delete {place.name} to serve the model without it"
     )
 
 
-def _manifest(place: Path) -> Manifest | None:
-    """Return the manifest at ``place``, or ``None`` for a half-written one."""
+def _manifest(place: Path) -> Manifest:
     try:
         return Manifest.from_json(json.loads(place.read_bytes()))
     except ArtifactError as error:
         raise ArtifactError(f"can't use {place}: {error}") from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        if place.suffix == ".partial":
-            return None
+    except Exception as error:  # a foreign file may hold any JSON, or none
         raise ArtifactError(
-            f"can't read {place}: {error!r}; restore it, or delete it to serve the model without it"
+            f"can't read {place} ({reason(error)}); restore it, or delete it to "
+            "serve the model without it"
         ) from error
+
+
+def _waiting(path: Path) -> Manifest | None:
+    """Return the whole manifest that waits to be moved in, if an interrupted training left one."""
+    try:
+        return _manifest(_partial(manifest_path(path)))
+    except ArtifactError:
+        return None
+
+
+def _finish(path: Path) -> None:
+    """Do the last move of a training that was interrupted just before it."""
+    waiting = _waiting(path) if path.exists() else None
+    if waiting and waiting.sha256 == hashlib.sha256(path.read_bytes()).hexdigest():
+        _move_in(manifest_path(path))
 
 
 def _partial(path: Path) -> Path:
@@ -174,3 +212,14 @@ def _write(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+
+
+def _move_in(place: Path) -> None:
+    """Move a file from beside its place into it, for good."""
+    _partial(place).replace(place)
+    if os.name == "posix":  # a power cut may otherwise keep the second move and lose the first
+        directory = os.open(place.parent, os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)

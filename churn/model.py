@@ -9,7 +9,7 @@ from typing import Any
 
 from churn import artifact
 from churn.artifact import Artifact, Manifest
-from churn.errors import ArtifactError, UntrustedError
+from churn.errors import ArtifactError, UntrustedError, reason
 from churn.opaque import Opaque
 from churn.schema import Customer, Schema
 from churn.scorecard import Scorecard
@@ -63,8 +63,15 @@ class Model:
         :raises ArtifactError: one has another probability than scikit-learn gave it in training.
         """
         for golden in self.manifest.golden:
-            got = self.scorer.probability(golden.customer)
-            if not abs(got - golden.probability) <= GOLDEN_TOLERANCE:
+            try:
+                got = self.scorer.probability(golden.customer)
+                same = abs(got - golden.probability) <= GOLDEN_TOLERANCE
+            except (LookupError, TypeError, ValueError) as error:
+                raise ArtifactError(
+                    f"{self.path} can't score a golden customer of its manifest "
+                    f"({reason(error)}): train again with train.py"
+                ) from error
+            if not same:
                 raise ArtifactError(
                     f"{self.path} gives a golden customer {got:.6f}, where training got "
                     f"{golden.probability:.6f}: train again with train.py"
