@@ -6,7 +6,7 @@ import pickle
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from churn.errors import ArtifactError
+from churn.errors import ArtifactError, reason
 from churn.schema import Customer, Schema, Value
 
 
@@ -49,11 +49,14 @@ class Opaque:
             vectorizer, model = (steps[0][1], found[1:]) if steps else found
             features, separator = list(vectorizer.feature_names_), vectorizer.separator
             classes = model.classes_.tolist()
+            schema = schema or Schema.recovered(features, separator)
+            made = cls(vectorizer, model)
+            made.probability({each.name: (*each.values, 0)[0] for each in schema.fields})
         except Exception as error:  # a foreign file may raise anything at all
             raise ArtifactError(
                 f"scikit-learn {sklearn.__version__} can't make a pair (DictVectorizer, model) "
-                f"of it ({type(error).__name__}: {error}); use the release that wrote it"
+                f"of it ({reason(error)}); use the release that wrote it"
             ) from error
         if len(classes) != 2:
             raise ArtifactError(f"it knows {len(classes)} classes, not leaving and staying")
-        return cls(vectorizer, model), schema or Schema.recovered(features, separator), classes
+        return made, schema, classes
