@@ -19,11 +19,14 @@ from sklearn.naive_bayes import BernoulliNB
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import SplineTransformer, StandardScaler
 
+from churn import data
 from churn.errors import ArtifactError, UntrustedError
 from churn.schema import Field, Schema
 from churn.scorecard import Curve, Scorecard, sigmoid
+from churn.training import PLAIN, Recipe
 
 PICKLES = Path(__file__).parent / "pickles"
+DATA = Path(__file__).parent.parent / "data" / "telco-customer-churn.csv"
 TOLD = json.loads((PICKLES / "expected.json").read_text())
 
 KINDS = ["a", "b", "c"]
@@ -76,6 +79,24 @@ def test_pickles_are_of_many_releases():
     assert {name.partition("-")[0] for name in TOLD["files"]} == {
         "0.24.2", "1.0.2", "1.2.2", "1.5.2", "1.7.2", "1.9.1",
     }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def telephone():
+    return data.prepare(data.read(DATA))
+
+
+@pytest.mark.parametrize("recipe", [PLAIN, Recipe("scorecard", knots=12, penalty=0.1)])
+def test_every_telephone_customer_gets_scikit_learns_number(recipe, telephone):
+    vectorizer = DictVectorizer(sparse=False)
+    table = vectorizer.fit_transform(telephone.customers())
+    numbers = [vectorizer.vocabulary_[name] for name in ("tenure", "totalcharges")]
+    model = recipe.model(table, numbers).fit(table, telephone.churned)
+    content = pickle.dumps((vectorizer, model))
+    card, _, _ = Scorecard.from_pickle(content, "", telephone.schema, None)
+    got, want = card.probabilities(telephone.columns), model.predict_proba(table)[:, 1]
+    assert len(got) == 7043
+    assert np.abs(np.array(got) - want).max() <= 1e-12
 
 
 @pytest.mark.parametrize("extrapolation", ["constant", "linear", "continue"])
