@@ -1,8 +1,12 @@
 """What `gunicorn predict:app` picks up by itself; its options and GUNICORN_CMD_ARGS win."""
 
 import os
+import shutil
 import sys
+import tempfile
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 #: Memory a worker may need, in bytes: measured at about 30 MB, much of it shared, and doubled.
 WORKER_MEMORY = 64 * 2**20
@@ -51,7 +55,7 @@ bind = f"0.0.0.0:{port}"
 workers = int(os.environ.get("WEB_CONCURRENCY") or workers_for(granted_cpus(), granted_memory()))
 
 # Threads keep slow clients from holding a worker; scoring itself takes microseconds.
-worker_class = "gthread"
+worker_class = "churn.web.gunicorn_worker.Worker"  # gthread, whose errors are problem documents
 threads = 4
 
 # A model that can't be served stops the server before it listens, and workers share its memory.
@@ -67,3 +71,20 @@ graceful_timeout = 8
 # A worker's heartbeat must not wait for a disk; the root may be read-only.
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
 control_socket_disable = True
+
+# The workers count in files, which /metrics adds up; they live as long as this server.
+counts = Path(worker_tmp_dir or tempfile.gettempdir()) / f"churn-metrics-{os.getpid()}"
+counts.mkdir(exist_ok=True)
+os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(counts)
+
+
+def child_exit(server, worker):
+    """Let go of a dead worker's gauges; what it counted stays in the sums."""
+    from prometheus_client.multiprocess import mark_process_dead
+
+    mark_process_dead(worker.pid)
+
+
+def on_exit(server):
+    """Leave no files behind."""
+    shutil.rmtree(counts, ignore_errors=True)

@@ -53,7 +53,7 @@ try:
     if asked:
         from churn.web.waitress_server import serve
 
-        serve(app, asked.host, settings.port if asked.port is None else asked.port)
+        serve(app, settings, asked.host, settings.port if asked.port is None else asked.port)
 except ChurnError as error:
     # one line for a person: a server that imports this stops as well, without a traceback
     sys.exit(f"predict.py: {error}")

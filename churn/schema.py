@@ -189,7 +189,7 @@ class Field:
     @cached_property
     def _spellings(self) -> dict[str, Value]:
         """Every spelling that is one of the values, in the model's spelling."""
-        known = [*self.values] if self.missing is None else [*self.values, self.missing]
+        known: list[Value] = [*self.values, *([] if self.missing is None else [self.missing])]
         exact = {str(value): value for value in known}
         normal: dict[str, Value] = {}
         for value in known:

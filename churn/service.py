@@ -45,7 +45,9 @@ TITLES = {
     414: "URI Too Long",
     415: "Unsupported Media Type",
     422: "Unprocessable Content",
+    431: "Request Header Fields Too Large",
     500: "Internal Server Error",
+    501: "Not Implemented",
     503: "Service Unavailable",
 }
 
@@ -82,6 +84,17 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
     #: For the log and the metrics; the caller never sees it.
     said: Said = field(default_factory=Said)
+
+    @property
+    def title(self) -> str:
+        """The status in words."""
+        return TITLES.get(self.status, "OK")
+
+    def all_headers(self) -> list[tuple[str, str]]:
+        """Return its headers, those of its body among them."""
+        length = str(len(self.body))
+        own = self.headers.items()
+        return [("Content-Type", self.media), ("Content-Length", length), *own]
 
 
 class Service:

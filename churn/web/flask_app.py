@@ -14,7 +14,7 @@ from churn.settings import Settings
 from churn.web.docs import Docs
 from churn.web.front import Exchange, Front
 from churn.web.metrics import Metrics
-from churn.web.wsgi import Passage
+from churn.web.wsgi import Passage, read_body
 
 log = logging.getLogger("churn")
 
@@ -22,7 +22,6 @@ log = logging.getLogger("churn")
 def create_app(service: Service, settings: Settings) -> Flask:
     """Return the WSGI application."""
     app = Flask("churn", static_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = settings.max_body
     metrics = Metrics(service.model)
     front = Front(service, settings, metrics)
     docs = Docs(service, settings)
@@ -45,7 +44,7 @@ def create_app(service: Service, settings: Settings) -> Flask:
     @app.post("/predict")
     def predict() -> Response:
         answer = service.predict(
-            request.get_data(cache=False),
+            read_body(request.environ, front),
             request.content_type or "",
             explain=request.args.get("explain"),
             encoding=request.headers.get("Content-Encoding", ""),
@@ -72,8 +71,6 @@ def create_app(service: Service, settings: Settings) -> Flask:
     @app.errorhandler(HTTPException)
     def refuse_http(error: HTTPException) -> Response:
         status = error.code if error.code in TITLES else 400
-        if status == 413:
-            return refuse(front.too_large())
         allowed = {name: value for name, value in error.get_headers() if name == "Allow"}
         return refuse(RequestError(status, error.description or "", headers=allowed))
 

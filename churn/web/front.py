@@ -13,7 +13,7 @@ import secrets
 import shlex
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from churn.errors import RequestError
 from churn.service import JSON, Answer, Said, Service, problem
@@ -69,6 +69,21 @@ class Exchange:
     def route(self) -> str:
         """The path as it is counted."""
         return self.path if self.path in ROUTES else "other"
+
+
+def refused_by_server(status: int, detail: str) -> Answer:
+    """Return the problem document for what a server refuses before it is a request of ours."""
+    exchange = Exchange(secrets.token_hex(8), "-", "", "", status=status)
+    _log(exchange)
+    answer = problem(RequestError(status, detail), exchange.id)
+    return replace(answer, headers={**HEADERS, "X-Request-ID": exchange.id})
+
+
+def _log(exchange: Exchange) -> float:
+    """Write the exchange's line; return how many seconds it took."""
+    seconds = time.perf_counter() - exchange.started
+    log.info("", extra={"exchange": exchange, "seconds": seconds})
+    return seconds
 
 
 class Front:
@@ -129,9 +144,8 @@ class Front:
     def end(self, exchange: Exchange, status: int) -> None:
         """Write the line in the log and count."""
         exchange.status = status
-        seconds = time.perf_counter() - exchange.started
+        seconds = _log(exchange)
         self.metrics.count(exchange.method, exchange.route, status, seconds, exchange.said)
-        log.info("", extra={"exchange": exchange, "seconds": seconds})
 
     def _holds_key(self, header: Header) -> bool:
         scheme, _, token = (header("Authorization") or "").partition(" ")

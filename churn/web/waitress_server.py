@@ -7,15 +7,36 @@ import signal
 import sys
 from typing import Any
 
+from waitress.channel import HTTPChannel
 from waitress.server import create_server
+from waitress.task import ErrorTask
 
 from churn.errors import SettingsError
+from churn.settings import Settings
+from churn.web.front import refused_by_server
 
 #: Enough for slow clients; scoring itself takes microseconds.
 THREADS = 8
 
 
-def serve(app: Any, host: str, port: int) -> None:
+class _Refusal(ErrorTask):  # type: ignore[misc]
+    """waitress's own refusals (a body too large, no HTTP at all) as problem documents."""
+
+    def execute(self) -> None:
+        found = self.request.error
+        answer = refused_by_server(found.code, f"{found.reason}: {found.body}.")
+        self.status = f"{answer.status} {answer.title}"
+        self.response_headers.extend(answer.all_headers())
+        self.set_close_on_finish()
+        self.content_length = len(answer.body)
+        self.write(answer.body)
+
+
+class _Channel(HTTPChannel):  # type: ignore[misc]
+    error_task_class = _Refusal
+
+
+def serve(app: Any, settings: Settings, host: str, port: int) -> None:
     """Serve ``app`` until interrupted or told to stop; port 0 takes a free one.
 
     :raises SettingsError: the port can't be listened on.
@@ -28,11 +49,14 @@ def serve(app: Any, host: str, port: int) -> None:
             host=host,
             port=port,
             threads=THREADS,
+            max_request_body_size=settings.max_body,
             ident=None,
-            clear_untrusted_proxy_headers=True,
+            # proxies are judged in one place for all servers, the application's own
+            clear_untrusted_proxy_headers=False,
         )
     except OSError as error:
         raise SettingsError("PORT", str(port), _why(error, port)) from error
+    server.channel_class = _Channel
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     shown = "localhost" if host in ("0.0.0.0", "::") else host  # noqa: S104
     print(f"Serving at http://{shown}:{server.effective_port} (stop with Ctrl+C)", flush=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from churn.errors import RequestError
-from churn.service import TITLES, Answer
+from churn.service import Answer
 from churn.web.front import Front, Header
 
 if TYPE_CHECKING:
@@ -42,13 +42,30 @@ class Passage:
 
 def send(answer: Answer, start_response: StartResponse) -> list[bytes]:
     """Return an answer as WSGI's body, once its status and headers are under way."""
-    status = f"{answer.status} {TITLES.get(answer.status, 'OK')}"
-    length = str(len(answer.body))
-    start_response(
-        status,
-        [("Content-Type", answer.media), ("Content-Length", length), *answer.headers.items()],
-    )
+    start_response(f"{answer.status} {answer.title}", answer.all_headers())
     return [answer.body]
+
+
+def read_body(environ: WSGIEnvironment, front: Front) -> bytes:
+    """Return the request's body, of a stated length or in chunks.
+
+    :raises RequestError: it is larger than it may be; no more than that was read.
+    """
+    stated = environ.get("CONTENT_LENGTH") or ""
+    if stated.isdecimal():
+        wanted = int(stated)
+    elif environ.get("wsgi.input_terminated"):  # chunked: the server knows where it ends
+        wanted = front.settings.max_body + 1
+    else:
+        return b""
+    parts: list[bytes] = []
+    while wanted > 0 and (part := environ["wsgi.input"].read(wanted)):
+        parts.append(part)
+        wanted -= len(part)
+    body = b"".join(parts)
+    if len(body) > front.settings.max_body:
+        raise front.too_large()
+    return body
 
 
 def header_of(environ: WSGIEnvironment) -> Header:
