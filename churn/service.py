@@ -12,6 +12,7 @@ from typing import Any
 
 from churn import table
 from churn.advice import changes
+from churn.artifact import FORMAT
 from churn.errors import (
     ABSENT,
     ChurnError,
@@ -148,6 +149,28 @@ class Service:
         except ChurnError as error:
             raise RequestError(503, str(error)) from error
         return told({"status": "ready", "model": self.model.version})
+
+    def model_card(self) -> Answer:
+        """Return the public part of what is known of the model; its golden customers are not."""
+        manifest = self.model.manifest
+        return told(
+            {
+                "format": FORMAT,
+                "model": manifest.model,
+                "version": self.model.version,
+                "sha256": self.model.sha256,
+                "trained": manifest.trained,
+                "target": manifest.target,
+                "threshold": self.threshold,
+                "explains": self.model.scorecard is not None,
+                "actionable": list(manifest.actionable),
+                "schema": self.model.schema.to_json(),
+                "metrics": manifest.metrics,
+                "data": manifest.data,
+                "libraries": manifest.libraries,
+                "unknown": self.model.unknown,
+            }
+        )
 
     def answer(self, customer: Customer, explain: bool, said: Said) -> dict[str, Any]:
         """Return what is told of one clean customer, and note it in ``said``."""

@@ -14,6 +14,7 @@ from churn.settings import Settings
 from churn.web.docs import Docs
 from churn.web.front import Exchange, Front
 from churn.web.metrics import Metrics
+from churn.web.pages import Pages, wants_html
 from churn.web.wsgi import Passage, read_body
 
 log = logging.getLogger("churn")
@@ -25,6 +26,7 @@ def create_app(service: Service, settings: Settings) -> Flask:
     metrics = Metrics(service.model)
     front = Front(service, settings, metrics)
     docs = Docs(service, settings)
+    pages = Pages(service)
     app.wsgi_app = Passage(app.wsgi_app, front)  # type: ignore[method-assign]
     if hops := settings.trusted_proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, hops, hops, hops)  # type: ignore[method-assign]
@@ -63,6 +65,23 @@ def create_app(service: Service, settings: Settings) -> Flask:
     @app.get("/docs/<name>")
     def documentation(name: str = "") -> Response:
         return respond(docs.asset(name))
+
+    @app.get("/")
+    def home() -> Response:
+        return respond(pages.home())
+
+    @app.get("/model")
+    def model() -> Response:
+        page = wants_html(request.headers.get("Accept", ""))
+        answer = respond(pages.model() if page else service.model_card())
+        answer.vary.add("Accept")
+        return answer
+
+    @app.get("/static/<path:name>")
+    def static(name: str) -> Response:
+        response = respond(pages.asset(name))
+        response.make_conditional(request)
+        return response
 
     @app.errorhandler(RequestError)
     def refuse(error: RequestError) -> Response:
