@@ -42,7 +42,7 @@ def number(value: float) -> str:
     elif abs(value) >= 1000:
         text = f"{value:,.0f}" if abs(value) < 1e9 else f"{value:.3g}"
     else:
-        digits = max(0, 2 - math.floor(math.log10(abs(value))))
+        digits = max(2, 2 - math.floor(math.log10(abs(value))))
         text = f"{value:.{min(digits, 6)}f}".rstrip("0").rstrip(".")
     return text.replace("-", MINUS)
 
@@ -56,10 +56,10 @@ def signed(points: float) -> str:
 def percent(share: float) -> str:
     """Return a share as whole percents, never rounded to none or all."""
     if 0 < share < 0.005:
-        return "under 1 %"
+        return "under 1%"
     if 0.995 < share < 1:
-        return "over 99 %"
-    return f"{100 * share:.0f} %"
+        return "over 99%"
+    return f"{100 * share:.0f}%"
 
 
 def day(timestamp: str) -> str:

@@ -224,11 +224,11 @@ function spread(good) {
   byId("spread").replaceChildren(
     ...bars,
     drawn("path", { class: "axis", d: "M20 112 H460" }),
-    ...[0, 0.25, 0.5, 0.75, 1].map((at) => drawn("text", { class: "tick middle", x: x(at), y: 130 }, `${100 * at} %`)),
+    ...[0, 0.25, 0.5, 0.75, 1].map((at) => drawn("text", { class: "tick middle", x: x(at), y: 130 }, `${100 * at}%`)),
     drawn("path", { class: "line", d: `M${line} 4 V118` }),
     drawn("text", { class: threshold > 0.6 ? "tick end" : "tick", x: line + (threshold > 0.6 ? -6 : 6), y: 12 }, "likely to leave from here"),
   );
-  byId("spread-words").textContent = bins.map((number, at) => `${at * 5} to ${at * 5 + 5} %: ${number}`).join("; ");
+  byId("spread-words").textContent = bins.map((number, at) => `${at * 5} to ${at * 5 + 5}%: ${number}`).join("; ");
 }
 
 const COLUMNS = [
@@ -247,7 +247,7 @@ function headers() {
     if (key === "open") return make("th", { scope: "col" }, make("span", { class: "unseen" }, "Look into it"));
     if (!["row", "name", "risk"].includes(key)) return make("th", { scope: "col", class: key }, words);
     const sorted = key === state.sort ? (state.down ? "descending" : "ascending") : "none";
-    return make("th", { scope: "col", class: key, "aria-sort": sorted },
+    return make("th", { scope: "col", class: key === "row" ? "at" : key, "aria-sort": sorted },
       make("button", { type: "button", "data-sort": key, onclick: () => sortBy(key) }, key === "name" ? state.column : words));
   }));
 }
@@ -296,7 +296,7 @@ function draw() {
 }
 
 const CELLS = {
-  row: (row) => make("td", { class: "num row" }, count(row.row)),
+  row: (row) => make("td", { class: "num at" }, count(row.row)),
   name: (row) => make("th", { scope: "row", class: "name" }, row.name),
   risk: (row) => {
     if (row.risk < 0) return make("td", { class: "risk" }, "–");
