@@ -253,7 +253,7 @@ def test_a_spreadsheets_own_csv_is_read(page, tmp_path):
     [
         ("", "The file is empty"),
         ("a,b\n", "no customers below"),
-        ("a,b\n1,2\n", "Column Contract (contract) is missing"),
+        ("a,b\n1,2\n", "Contract (column contract) is missing"),
         ('a,b\n1,"2\n', "The quote that opens in line 2 is never closed"),
     ],
 )

@@ -1,10 +1,13 @@
 // The answer to one customer: the dial, the verdict, the reasons as a waterfall, what would help.
 
-import { byId, explains, make, percent, sigmoid, threshold } from "./dom.js";
+import { byId, explains, main, make, percent, sigmoid, threshold } from "./dom.js";
 import { apply, labelled, worded } from "./customer.js";
 
 /** Steps drawn one by one; what is left is drawn as one. */
 const MOST_STEPS = 7;
+
+/** Where every estimate starts, in words: of some models nobody knows the average customer. */
+const middle = main.dataset.middle;
 
 /** A move of less than this is not worth a sentence. */
 const WORTH_SAYING = 0.005;
@@ -59,7 +62,7 @@ function waterfall(base, reasons) {
     steps.push({ label: `${rest.length} other facts`, value: "", points });
   }
   let logit = base;
-  const items = [end("The average customer", sigmoid(base))];
+  const items = [end(middle[0].toUpperCase() + middle.slice(1), sigmoid(base))];
   for (const step of steps) {
     const from = sigmoid(logit);
     logit += step.points;
@@ -105,8 +108,8 @@ function inWords(base, logit, reasons) {
   const [up, down] = [strong(true), strong(false)];
   const against = risk > average ? "more" : "less";
   const start = Math.abs(risk - average) < 0.02
-    ? `About as likely to leave as the average customer (${percent(average)}).`
-    : `${against === "more" ? "More" : "Less"} likely to leave than the average customer (${percent(average)}).`;
+    ? `About as likely to leave as ${middle} (${percent(average)}).`
+    : `${against === "more" ? "More" : "Less"} likely to leave than ${middle} (${percent(average)}).`;
   const parts = [start];
   if (up.length) parts.push(`Towards leaving: ${listed(up)}.`);
   if (down.length) parts.push(`Towards staying: ${listed(down)}.`);

@@ -170,11 +170,12 @@ function reasons(short) {
 function complain(error) {
   const box = byId("file-wrong");
   const known = error instanceof Unreadable || error instanceof Refusal;
-  box.replaceChildren(make("p", {}, make("strong", {}, "This file could not be scored.")), make("p", {}, known ? error.message : String(error)));
   const wrong = error.errors || [];
+  const why = wrong.length ? "Its columns are not those the model knows:" : known ? error.message : String(error);
+  box.replaceChildren(make("p", {}, make("strong", {}, "This file could not be scored.")), make("p", {}, why));
   if (wrong.length) {
     box.append(make("ul", {}, ...wrong.map(({ field, message, did_you_mean: meant }) =>
-      make("li", {}, `Column ${labelled(field)}${labelled(field) === field ? "" : ` (${field})`} ${message}${meant ? `; did you mean ${meant}?` : ""}`))));
+      make("li", {}, `${labelled(field)}${labelled(field) === field ? "" : ` (column ${field})`} ${message}${meant ? `; did you mean ${meant}?` : ""}`))));
     box.append(make("p", {}, "The example file above has every column the model needs."));
   }
   box.hidden = false;
