@@ -180,11 +180,12 @@ def _manifest(place: Path) -> Manifest:
     try:
         return Manifest.from_json(json.loads(place.read_bytes()))
     except ArtifactError as error:
-        raise ArtifactError(f"can't use {place}: {error}") from error
+        raise ArtifactError(f"can't use {place}: {error}", place) from error
     except Exception as error:  # a foreign file may hold any JSON, or none
         raise ArtifactError(
             f"can't read {place} ({reason(error)}); restore it, or delete it to "
-            "serve the model without it"
+            "serve the model without it",
+            place,
         ) from error
 
 

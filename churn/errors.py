@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 #: What ``Problem.value`` holds where nothing came at all (``None`` is a JSON null).
@@ -50,7 +51,11 @@ class UnusableColumn(DataError):
 
 
 class ArtifactError(ChurnError):
-    """A model file can't be served."""
+    """A model can't be served; ``file`` is the one at fault, where it isn't the .bin."""
+
+    def __init__(self, message: str, file: Path | None = None) -> None:
+        super().__init__(message)
+        self.file = file
 
 
 class UntrustedError(ArtifactError):

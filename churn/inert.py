@@ -213,7 +213,9 @@ class _Machine:
                 pass
             case list() as found if wanted is list:
                 found.extend(items)
-            case dict() | set() as found if isinstance(found, wanted):
+            case dict() as found if wanted is dict:
+                found.update(items)
+            case set() as found if wanted is set:
                 found.update(items)
             case _:
                 raise ArtifactError("it puts items into something that holds none")

@@ -119,7 +119,7 @@ def test_golden_customers_are_the_first_and_a_spread_of_the_rest(telephone, trai
 
 
 def test_golden_probabilities_are_scikit_learns(trained, manifest):
-    vectorizer, model = pickle.loads(trained.content())  # noqa: S301
+    vectorizer, model = pickle.loads(trained.content())
     for golden in manifest.golden:
         said = model.predict_proba(vectorizer.transform([golden.customer]))[0, 1]
         assert golden.probability == pytest.approx(said, abs=1e-12)

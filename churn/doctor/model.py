@@ -29,7 +29,7 @@ def model_serves(project: Project) -> list[Finding]:
         cure = f"CHURN_TRUST_SHA256={error.sha256}  # if you know who made it"
         return [Finding(str(error), MODEL, cure, serious=False)]
     except ArtifactError as error:
-        where = MANIFEST if f"{MANIFEST}:" in str(error) else MODEL
+        where = error.file.name if error.file else MODEL
         return [
             Finding(
                 str(error), where, f"git checkout -- {MODEL} {MANIFEST}  # or: pipenv run train"
