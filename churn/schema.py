@@ -50,6 +50,9 @@ ALIKE = 4
 #: Greatest number, or weight of one: products of two, and their sums, don't overflow.
 GREATEST = 1e100
 
+#: Greatest whole number: up to here a float holds every one of them exactly.
+GREATEST_WHOLE = 10**15
+
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?", re.ASCII)
 _INTEGER = re.compile(r"[+-]?\d+(\.0)?", re.ASCII)  # pandas writes 24 as 24.0 beside gaps
 _COMMAS = re.compile(r"[+-]?\d+(,\d+)+(\.\d+)?", re.ASCII)
@@ -237,6 +240,8 @@ class Field:
             if not number.is_integer():
                 raise _Refused("is not a whole number", round(number))
             number = int(number)
+            if abs(number) > GREATEST_WHOLE:
+                raise _Refused("is too large to compute with")
         if number < 0 and self.low is not None and self.low >= 0:
             raise _Refused("is negative, and training never saw it below 0")
         return number

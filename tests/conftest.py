@@ -7,8 +7,11 @@ import re
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
-from threading import Timer
+from queue import Empty, SimpleQueue
+from threading import Thread
+from time import monotonic
 
 import hypothesis
 import pytest
@@ -69,27 +72,37 @@ class Server:
             text=True,
         )
         self.log = []
+        self._lines = SimpleQueue()
+        self._reader = Thread(target=self._read, daemon=True)
+        self._reader.start()
         self.port = int(self.wait_for(r"http://(?:localhost|127\.0\.0\.1):(\d+)").group(1))
+
+    def _read(self):
+        """Take in all that the server prints, so that it never waits for a reader."""
+        with self.process.stdout:
+            for line in self.process.stdout:
+                self._lines.put(line)
+        self._lines.put(None)
 
     def wait_for(self, pattern, seconds=30):
         """Return the first match in what the server prints, or fail with all that it printed."""
-        watchdog = Timer(seconds, self.process.kill)
-        watchdog.start()
-        for line in self.process.stdout:
-            self.log.append(line)
-            if found := re.search(pattern, line):
-                watchdog.cancel()
-                return found
-        watchdog.cancel()
+        until = monotonic() + seconds
+        with suppress(Empty):
+            while line := self._lines.get(timeout=max(0, until - monotonic())):
+                self.log.append(line)
+                if found := re.search(pattern, line):
+                    return found
+        self.process.kill()
         self.process.wait()
         raise AssertionError(f"never printed {pattern}: {''.join(self.log)}")
 
     def stop(self):
         """Stop it as a platform does; return its exit code and all that it printed."""
         self.process.send_signal(signal.SIGTERM)
-        with self.process:
-            self.log += self.process.stdout
-        return self.process.returncode, "".join(self.log)
+        code = self.process.wait(timeout=20)
+        self._reader.join()
+        self.log += iter(self._lines.get, None)
+        return code, "".join(self.log)
 
 
 SERVERS = {

@@ -16,6 +16,13 @@ def as_csv(rows):
     return out.getvalue().encode()
 
 
+@schemathesis.hook
+def before_load_schema(_context, raw_schema):
+    """Leave out the example, which a strategy of bytes can't follow; it has a test of its own."""
+    content = raw_schema["paths"]["/predict"]["post"]["requestBody"]["content"]
+    del content["text/csv"]["example"]
+
+
 CELLS = st.text(st.characters(codec="utf-8", exclude_characters="\0"))
 ROWS = st.lists(st.one_of(st.just(list(CUSTOMER.values())), st.lists(CELLS, min_size=1)))
 schemathesis.openapi.media_type("text/csv", ROWS.map(as_csv))

@@ -57,7 +57,7 @@ def test_the_live_service_does_what_the_document_says(tmp_path):
     found = subprocess.run(
         [program, "run", url, "--checks", "all", "--max-examples", "50", "--seed", "1"],
         cwd=tmp_path, capture_output=True, text=True, timeout=300,
-        env={**os.environ, "PYTHONPATH": str(ROOT / "tests"),
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")]),
              "SCHEMATHESIS_HOOKS": "schemathesis_hooks"},
     )  # fmt: skip
     code, log = server.stop()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from churn.model import Model
-from churn.schema import Field
+from churn.schema import GREATEST, GREATEST_WHOLE, Field
 from churn.service import CSV, JSON, PROBLEM, TITLES, Service
 from churn.settings import Settings
 
@@ -93,10 +93,12 @@ def _property(known: Field) -> dict[str, Any]:
         if known.kind == "yes/no":
             values += [False, True]
         return {**told, "enum": [*values, *gaps], "examples": [known.example]}
-    least = {"minimum": 0} if known.low is not None and known.low >= 0 else {}
-    sign = "" if least else "-?"
+    natural = known.low is not None and known.low >= 0
+    greatest = GREATEST_WHOLE if known.kind == "integer" else GREATEST
+    ends = {"minimum": 0 if natural else -greatest, "maximum": greatest}
+    sign = "" if natural else "-?"
     whole = known.kind == "integer"
-    number = {"type": "integer" if whole else "number", **least}
+    number = {"type": "integer" if whole else "number", **ends}
     fraction = "" if whole else r"(\.[0-9]{1,15})?"
     options = [number, {"type": "string", "pattern": f"^{sign}[0-9]{{1,15}}{fraction}$"}]
     options += [{"enum": gaps}] if gaps else []
