@@ -23,6 +23,7 @@ from churn.errors import (
 )
 from churn.model import Model
 from churn.schema import Customer
+from churn.scorecard import Reason
 from churn.settings import Settings
 
 JSON = "application/json"
@@ -179,17 +180,20 @@ class Service:
         self._note(customer, probability, said)
         answer: dict[str, Any] = {"churn_probability": probability, "churn": churn}
         if explain:
-            card = self.model.scorecard
-            if card is None:
-                raise RequestError(
-                    422, "This model is no scorecard and can't explain itself; leave out explain."
-                )
-            base, reasons = card.reasons(customer)
+            base, reasons = self._reasons(customer)
             answer["reasons"] = [vars(reason) for reason in reasons]
             answer["base"] = base
             better = changes(self.model, customer) if churn else []
             answer["changes"] = [vars(change) for change in better]
         return answer
+
+    def _reasons(self, customer: Customer) -> tuple[float, list[Reason]]:
+        card = self.model.scorecard
+        if card is None:
+            raise RequestError(
+                422, "This model is no scorecard and can't explain itself; leave out explain."
+            )
+        return card.reasons(customer)
 
     def _note(self, customer: Customer, probability: float, said: Said) -> None:
         said.probabilities.append(probability)
@@ -227,16 +231,17 @@ class Service:
         cells, errors = [], []
         for record in rows.records:
             try:
-                answer = self.answer(self._row(header, record), explain, said)
+                customer = self._row(header, record)
             except CustomerError as error:
                 said.refuse(error.problems)
                 errors.append("; ".join(map(in_words, error.problems)))
                 cells.append(["", "", *[""] * explain])
                 continue
+            answer = self.answer(customer, False, said)
             errors.append("")
             cells.append([repr(answer["churn_probability"]), str(answer["churn"]).lower()])
             if explain:
-                cells[-1].append(_in_short(answer["reasons"]))
+                cells[-1].append(_in_short(self._reasons(customer)[1]))
         names = ["churn_probability", "churn", *["reasons"] * explain]
         if any(errors):
             names.append("error")
@@ -358,6 +363,6 @@ def _flag(name: str, value: str | None) -> bool:
     raise RequestError(400, f"{name} is {shortened(value)!r}; it must be true or false.")
 
 
-def _in_short(reasons: list[dict[str, Any]]) -> str:
+def _in_short(reasons: list[Reason]) -> str:
     """Return the strongest reasons as a cell: ``tenure 1 (+1.14), contract … (+0.46), …``."""
-    return ", ".join(f"{r['field']} {r['value']} ({r['points']:+.2f})" for r in reasons[:3])
+    return ", ".join(f"{each.field} {each.value} ({each.points:+.2f})" for each in reasons[:3])

@@ -1,4 +1,4 @@
-"""Random and mutated requests at a live server: ``python tests/fuzz.py 100000``."""
+"""Random and mutated requests at a live server: ``PYTHONPATH=. python tests/fuzz.py 100000``."""
 
 from __future__ import annotations
 

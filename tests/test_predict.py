@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import socket
@@ -56,6 +57,16 @@ def test_bad_input_gets_a_problem_and_no_number(server):
     status, body = fetch(server, "/predict", json.dumps({**CUSTOMER, "tenure": -5}).encode())
     assert status == 422
     assert json.loads(body)["errors"][0]["field"] == "tenure"
+
+
+@pytest.mark.parametrize(("size", "status"), [(0, 200), (2_100_000, 413)])
+def test_a_body_in_chunks_is_read_whole_and_measured(server, size, status):
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    parts = [json.dumps(CUSTOMER).encode(), b" " * size]
+    connection.request("POST", "/predict", iter(parts), encode_chunked=True)
+    answer = connection.getresponse()
+    connection.close()
+    assert answer.status == status
 
 
 @pytest.mark.parametrize("name", ["gunicorn", "waitress"])

@@ -6,17 +6,25 @@ import csv
 import io
 import json
 import math
+import pickle
 
 import pytest
-from conftest import CUSTOMER
+from conftest import CUSTOMER, ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 
 from churn.errors import CustomerError, RequestError
+from churn.model import load
+from churn.scorecard import sigmoid
 from churn.service import Service, problem
 from churn.settings import Settings
 
 KNOWN = 0.7161721770226143
+
+
+@pytest.fixture(scope="module")
+def pair():
+    return pickle.loads((ROOT / "churn-model.bin").read_bytes())
 
 
 def body(**changed):
@@ -320,3 +328,40 @@ def status_of(service, content, media):
         return service.predict(content, media).status
     except RequestError as error:
         return error.status
+
+
+def values_of(known):
+    if known.values:
+        return st.sampled_from(known.values)
+    numbers = st.integers(0, 10_000) if known.kind == "integer" else st.floats(0, 1e6)
+    return numbers if known.missing is None else numbers | st.none()
+
+
+CUSTOMERS = st.fixed_dictionaries(
+    {each.name: values_of(each) for each in load(ROOT / "churn-model.bin").schema.fields}
+)
+
+
+@given(customer=CUSTOMERS)
+def test_alone_in_an_array_and_in_a_csv_a_customer_gets_the_same_number(service, customer):
+    content = json.dumps(customer)
+    alone = json.loads(service.predict(content.encode()).body)["churn_probability"]
+    (among,) = json.loads(service.predict(f"[{content}]".encode()).body)
+    (row,) = csv.DictReader(io.StringIO(scored(service, table([customer]))))
+    assert among["churn_probability"] == float(row["churn_probability"]) == alone
+
+
+@given(customer=CUSTOMERS)
+def test_what_is_accepted_gets_scikit_learns_own_number(service, pair, customer):
+    vectorizer, model = pair
+    clean = service.model.schema.check(customer)
+    own = model.predict_proba(vectorizer.transform([clean]))[0, 1]
+    got = json.loads(service.predict(json.dumps(customer).encode()).body)["churn_probability"]
+    assert got == pytest.approx(own, abs=1e-12)
+
+
+@given(customer=CUSTOMERS)
+def test_reasons_add_up_for_any_customer(service, customer):
+    answer = json.loads(service.predict(json.dumps(customer).encode(), explain="true").body)
+    logit = answer["base"] + math.fsum(reason["points"] for reason in answer["reasons"])
+    assert sigmoid(logit) == pytest.approx(answer["churn_probability"], abs=1e-12)
