@@ -28,7 +28,6 @@ def document(service: Service, settings: Settings) -> dict[str, Any]:
             "description": _description(model, service.threshold),
             "license": {"name": "MIT", "identifier": "MIT"},
         },
-        "servers": [{"url": "/"}],
         "paths": {
             "/predict": {"post": _predict(model, settings, guarded)},
             "/ping": _get("Answer PONG", {"text/plain": {"schema": {"const": "PONG"}}}),
@@ -123,6 +122,7 @@ def _predict(model: Model, settings: Settings, guarded: list[Any]) -> dict[str, 
     statuses = (400, *([401] if guarded else []), 413, 415, 422)
     told: dict[str, Any] = {
         "operationId": "predict",
+        "tags": ["Prediction"],
         "summary": "Give the probability that customers leave",
         "description": (
             "Takes one customer, an array of customers, or a CSV. An array with a bad customer is "
@@ -180,7 +180,7 @@ def _description(model: Model, threshold: float) -> str:
 def _get(summary: str, content: dict[str, Any], *problems: int) -> dict[str, Any]:
     responses: dict[str, Any] = {"200": {"description": "It does", "content": content}}
     responses |= {str(status): _ref("responses", f"Problem{status}") for status in problems}
-    return {"get": {"summary": summary, "responses": responses}}
+    return {"get": {"summary": summary, "tags": ["Operation"], "responses": responses}}
 
 
 def _json(schema: dict[str, Any]) -> dict[str, Any]:
