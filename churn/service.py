@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
+from urllib.parse import quote
 
 from churn import table
 from churn.advice import changes
@@ -30,6 +31,10 @@ JSON = "application/json"
 PROBLEM = "application/problem+json"
 CSV = "text/csv"
 TEXT = "text/plain; charset=utf-8"
+
+#: Names the fields, percent-encoded, whose numbers lie outside what training saw: the answer is
+#: given, but it is a guess.
+UNSEEN = "X-Unseen-Range"
 
 #: What a body may call itself. A bare ``curl -d`` sends a form's type, and means JSON.
 _JSON_TYPES = frozenset({"", JSON, "application/x-www-form-urlencoded"})
@@ -246,9 +251,8 @@ class Service:
         if any(errors):
             names.append("error")
             cells = [[*row, error] for row, error in zip(cells, errors, strict=True)]
-        return Answer(
-            table.written(rows, names, cells).encode(), f"{CSV}; charset=utf-8", said=said
-        )
+        written = table.written(rows, names, cells).encode()
+        return Answer(written, f"{CSV}; charset=utf-8", headers=_notes(said), said=said)
 
     def _row(self, header: tuple[str, ...], record: table.Record) -> Customer:
         if len(record.cells) != len(header):
@@ -273,7 +277,13 @@ class Service:
 
 def told(document: Any, said: Said | None = None) -> Answer:
     """Return an answer of JSON."""
-    return Answer(json.dumps(document, allow_nan=False).encode(), said=said or Said())
+    said = said or Said()
+    return Answer(json.dumps(document, allow_nan=False).encode(), headers=_notes(said), said=said)
+
+
+def _notes(said: Said) -> dict[str, str]:
+    """Return the header that names the fields whose numbers training never saw, if any."""
+    return {UNSEEN: ", ".join(map(quote, said.outside))} if said.outside else {}
 
 
 def problem(error: RequestError, request_id: str, example: str | None = None) -> Answer:

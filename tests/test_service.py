@@ -184,6 +184,11 @@ def test_a_request_of_another_kind_is_refused(service, asked, status, words):
     assert words in error.detail
 
 
+def test_a_number_that_training_never_saw_is_scored_and_named(service):
+    assert service.predict(body(tenure=10**6)).headers == {"X-Unseen-Range": "tenure"}
+    assert service.predict(body()).headers == {}
+
+
 def test_an_array_is_answered_in_its_order(service):
     customers = [{**CUSTOMER, "tenure": tenure} for tenure in (70, 1, 30)]
     answers = json.loads(service.predict(json.dumps(customers).encode()).body)

@@ -6,7 +6,7 @@ from typing import Any
 
 from churn.model import Model
 from churn.schema import GREATEST, GREATEST_WHOLE, Field
-from churn.service import CSV, JSON, PROBLEM, TITLES, Service
+from churn.service import CSV, JSON, PROBLEM, TITLES, UNSEEN, Service
 from churn.settings import Settings
 
 #: Version of the HTTP contract: the first number goes up when a client would have to change.
@@ -151,6 +151,12 @@ def _predict(model: Model, settings: Settings, guarded: list[Any]) -> dict[str, 
         "responses": {
             "200": {
                 "description": "The probability, and whether it reaches the threshold",
+                "headers": {
+                    UNSEEN: {
+                        "description": "Fields whose numbers lie outside what training saw.",
+                        "schema": {"type": "string"},
+                    }
+                },
                 "content": {
                     JSON: {"schema": {"anyOf": answers}},
                     CSV: {"schema": {"type": "string"}},
