@@ -23,6 +23,7 @@ from churn.errors import (
     shortened,
 )
 from churn.model import Model
+from churn.quick import Quick
 from churn.schema import Customer
 from churn.scorecard import Reason
 from churn.settings import Settings
@@ -112,6 +113,8 @@ class Service:
         self.settings = settings
         asked = settings.threshold
         self.threshold = model.manifest.threshold if asked is None else asked
+        card = model.scorecard
+        self._quick = Quick(model.schema, card) if card else None
 
     def predict(
         self, body: bytes, content_type: str = "", *, explain: str | None = None, encoding: str = ""
@@ -207,6 +210,8 @@ class Service:
             said.outside[name] = said.outside.get(name, 0) + 1
 
     def _json(self, body: bytes, explain: bool) -> Answer:
+        if self._quick and not explain and (quick := self._quickly(body, self._quick)):
+            return quick
         found = parsed(body)
         said = Said()
         if isinstance(found, dict):
@@ -226,6 +231,24 @@ class Service:
         if problems:
             raise CustomerError(problems)
         return told([self.answer(customer, explain, said) for customer in customers], said=said)
+
+    def _quickly(self, body: bytes, quick: Quick) -> Answer | None:
+        """Return the answer to a body of customers in the model's own spelling, or ``None``."""
+        if body.startswith(b"{"):
+            probability = quick.one(body)
+            if probability is None:
+                return None
+            churn = probability >= self.threshold
+            said = Said([probability], int(churn))
+            return Answer(_as_json(probability, churn).encode(), said=said)
+        if not body.startswith(b"[") or body.count(b"{") > self.settings.max_customers:
+            return None
+        probabilities = quick.many(body)
+        if not probabilities:
+            return None
+        verdicts = [probability >= self.threshold for probability in probabilities]
+        answers = ", ".join(map(_as_json, probabilities, verdicts))
+        return Answer(f"[{answers}]".encode(), said=Said(probabilities, sum(verdicts)))
 
     def _csv(self, body: bytes, explain: bool) -> Answer:
         rows = table.read(_text(body))
@@ -279,6 +302,12 @@ def told(document: Any, said: Said | None = None) -> Answer:
     """Return an answer of JSON."""
     said = said or Said()
     return Answer(json.dumps(document, allow_nan=False).encode(), headers=_notes(said), said=said)
+
+
+def _as_json(probability: float, churn: bool) -> str:
+    """Return what :func:`told` makes of one answer, to the byte."""
+    verdict = "true" if churn else "false"
+    return f'{{"churn_probability": {probability!r}, "churn": {verdict}}}'
 
 
 def _notes(said: Said) -> dict[str, str]:

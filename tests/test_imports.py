@@ -15,7 +15,7 @@ CHURN = ROOT / "churn"
 #: Each module may import those before it, and the web editions all of them.
 CORE = [
     "errors", "settings", "schema", "inert", "artifact", "scorecard", "opaque", "model", "table",
-    "advice", "service",
+    "advice", "quick", "service",
 ]  # fmt: skip
 TRAINING = ["data", "training", "report"]
 LIBRARIES = {"numpy", "scipy", "sklearn", "pandas", "matplotlib", "joblib", "pyarrow", "tqdm"}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
@@ -11,23 +9,22 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from churn.errors import RequestError
 from churn.service import TITLES, Answer, Service
 from churn.settings import Settings
+from churn.web import wsgi
 from churn.web.docs import Docs
 from churn.web.front import Exchange, Front
 from churn.web.metrics import Metrics
 from churn.web.pages import Pages, wants_html
-from churn.web.wsgi import Passage, read_body
-
-log = logging.getLogger("churn")
+from churn.web.wsgi import Passage
 
 
-def create_app(service: Service, settings: Settings) -> Flask:
-    """Return the WSGI application."""
+def create_app(service: Service, settings: Settings, *, short_road: bool = True) -> Flask:
+    """Return the WSGI application; predictions take the ``short_road`` around Flask."""
     app = Flask("churn", static_folder=None)
     metrics = Metrics(service.model)
     front = Front(service, settings, metrics)
     docs = Docs(service, settings)
     pages = Pages(service)
-    app.wsgi_app = Passage(app.wsgi_app, front)  # type: ignore[method-assign]
+    app.wsgi_app = Passage(app.wsgi_app, front, short=short_road)  # type: ignore[method-assign]
     if hops := settings.trusted_proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, hops, hops, hops)  # type: ignore[method-assign]
 
@@ -45,13 +42,7 @@ def create_app(service: Service, settings: Settings) -> Flask:
 
     @app.post("/predict")
     def predict() -> Response:
-        answer = service.predict(
-            read_body(request.environ, front),
-            request.content_type or "",
-            explain=request.args.get("explain"),
-            encoding=request.headers.get("Content-Encoding", ""),
-        )
-        return respond(answer)
+        return respond(wsgi.predict(request.environ, front))
 
     @app.get("/metrics")
     def scrape() -> Response:
@@ -95,10 +86,7 @@ def create_app(service: Service, settings: Settings) -> Flask:
 
     @app.errorhandler(Exception)
     def bug(error: Exception) -> Response:
-        log.error("request %s failed", exchange().id, exc_info=error)
-        return refuse(
-            RequestError(500, "The service failed; its log tells more under this request id.")
-        )
+        return respond(front.bug(exchange(), error))
 
     return app
 

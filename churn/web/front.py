@@ -8,8 +8,8 @@ from __future__ import annotations
 import hmac
 import json
 import logging
+import random
 import re
-import secrets
 import shlex
 import time
 from collections.abc import Callable, Mapping
@@ -59,8 +59,9 @@ class Exchange:
     id: str
     method: str
     path: str
-    #: Where the caller reached us: ``https://churn.example.com``.
-    base: str
+    scheme: str
+    #: The host the caller reached us at.
+    host: str
     started: float = field(default_factory=time.perf_counter)
     status: int = 0
     said: Said = field(default_factory=Said)
@@ -71,9 +72,14 @@ class Exchange:
         return self.path if self.path in ROUTES else "other"
 
 
+def new_id() -> str:
+    """Return an id for a request: unique for all that matters, and no secret."""
+    return f"{random.getrandbits(64):016x}"
+
+
 def refused_by_server(status: int, detail: str) -> Answer:
     """Return the problem document for what a server refuses before it is a request of ours."""
-    exchange = Exchange(secrets.token_hex(8), "-", "", "", status=status)
+    exchange = Exchange(new_id(), "-", "", "", "", status=status)
     _log(exchange)
     answer = problem(RequestError(status, detail), exchange.id)
     return replace(answer, headers={**HEADERS, "X-Request-ID": exchange.id})
@@ -97,11 +103,9 @@ class Front:
 
     def begin(self, method: str, path: str, scheme: str, header: Header) -> Exchange:
         """Return the exchange that a request opens."""
-        given = header("X-Request-ID") or ""
-        identity = given if _SANE_ID.fullmatch(given) else secrets.token_hex(8)
-        host = header("Host") or ""
-        host = host if _SANE_HOST.fullmatch(host) else f"localhost:{self.settings.port}"
-        return Exchange(identity, method, path, f"{scheme}://{host}")
+        given = header("X-Request-ID")
+        identity = given if given and _SANE_ID.fullmatch(given) else new_id()
+        return Exchange(identity, method, path, scheme, header("Host") or "")
 
     def admit(self, exchange: Exchange, header: Header) -> None:
         """Let a request in.
@@ -128,9 +132,19 @@ class Front:
         shown = exchange.path == "/predict" and error.status in _SHOW_EXAMPLE
         return problem(error, exchange.id, self.example(exchange) if shown else None)
 
+    def bug(self, exchange: Exchange, error: Exception) -> Answer:
+        """Log what nobody foresaw, and return the problem document that tells nothing of it."""
+        log.error("request %s failed", exchange.id, exc_info=error)
+        told = "The service failed; its log tells more under this request id."
+        return self.refusal(exchange, RequestError(500, told))
+
     def example(self, exchange: Exchange) -> str:
         """Return a ``curl`` command that this service answers."""
-        words = ["curl", "-X", "POST", f"{exchange.base}/predict", "-H", f"Content-Type: {JSON}"]
+        host = exchange.host
+        if not _SANE_HOST.fullmatch(host):
+            host = f"localhost:{self.settings.port}"
+        url = f"{exchange.scheme}://{host}/predict"
+        words = ["curl", "-X", "POST", url, "-H", f"Content-Type: {JSON}"]
         if self._keys:
             words += ["-H", "Authorization: Bearer YOUR_KEY"]
         return shlex.join([*words, "-d", json.dumps(self.service.model.example)])

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
 
 from churn.errors import RequestError
 from churn.service import Answer
-from churn.web.front import Front, Header
+from churn.web.front import Exchange, Front, Header
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 
 class Passage:
-    """A WSGI application around another, which finds its exchange at ``churn.exchange``."""
+    """A WSGI application around another, which finds its exchange at ``churn.exchange``.
 
-    def __init__(self, inner: WSGIApplication, front: Front) -> None:
+    Where ``short``, predictions are answered here and never reach the other.
+    """
+
+    def __init__(self, inner: WSGIApplication, front: Front, *, short: bool = True) -> None:
         self._inner = inner
         self._front = front
+        self._short = short
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
@@ -37,7 +42,35 @@ class Passage:
             front.admit(exchange, header)
         except RequestError as error:
             return send(front.refusal(exchange, error), start)
+        if self._short and method == "POST" and exchange.path == "/predict":
+            answer = self._predicted(exchange, environ)
+            exchange.said = answer.said
+            return send(answer, start)
         return self._inner(environ, start)
+
+    def _predicted(self, exchange: Exchange, environ: WSGIEnvironment) -> Answer:
+        """Return the answer to a prediction, without the framework on the way."""
+        try:
+            return predict(environ, self._front)
+        except RequestError as error:
+            return self._front.refusal(exchange, error)
+        except Exception as error:
+            return self._front.bug(exchange, error)
+
+
+def predict(environ: WSGIEnvironment, front: Front) -> Answer:
+    """Return the answer to a ``POST /predict``.
+
+    :raises RequestError: the request can't be answered.
+    """
+    query = environ.get("QUERY_STRING")
+    explain = _first(query, "explain") if query else None
+    return front.service.predict(
+        read_body(environ, front),
+        environ.get("CONTENT_TYPE", ""),
+        explain=explain,
+        encoding=environ.get("HTTP_CONTENT_ENCODING", ""),
+    )
 
 
 def send(answer: Answer, start_response: StartResponse) -> list[bytes]:
@@ -77,3 +110,8 @@ def header_of(environ: WSGIEnvironment) -> Header:
         return None if found is None else str(found)
 
     return header
+
+
+def _first(query: str, name: str) -> str | None:
+    """Return a query's first value of a name, as Flask's ``request.args`` does."""
+    return dict(reversed(parse_qsl(query, keep_blank_values=True))).get(name)
