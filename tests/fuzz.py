@@ -43,7 +43,7 @@ def body_of(chance):
 
 def storm(port, requests, seed=1):
     """Send that many requests; return how often each status came back."""
-    chance = random.Random(seed)  # noqa: S311 - not for secrets
+    chance = random.Random(seed)
     statuses = Counter()
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     for _ in range(requests):

@@ -202,6 +202,14 @@ def test_metrics_count_requests_verdicts_refusals_and_ranges(model):
     assert "Jane" not in str(found)
 
 
+def test_words_that_callers_make_up_are_counted_as_other(model):
+    client = client_of(model)
+    for made_up in range(3):
+        client.open(f"/{made_up}", method=f"MAKE{made_up}")
+    found = counts(client.get("/metrics").text)
+    assert found['churn_requests_total{method="other",route="other",status="404"}'] == 3
+
+
 def get(server, path, body=None):
     with urllib.request.urlopen(
         f"http://127.0.0.1:{server.port}{path}", body, timeout=10

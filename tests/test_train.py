@@ -23,7 +23,7 @@ ROWS = 240
 
 def words():
     """Strings as the outcome, gaps in words and numbers, columns of other people's naming."""
-    dice = random.Random(1)  # noqa: S311
+    dice = random.Random(1)
     return pd.DataFrame(
         {
             "Customer ID": [f"c-{n}" for n in range(ROWS)],
@@ -36,7 +36,7 @@ def words():
 
 def booleans():
     """True and false, as words and as typed columns, with and without gaps."""
-    dice = random.Random(2)  # noqa: S311
+    dice = random.Random(2)
     return pd.DataFrame(
         {
             "paperless": dice.choices([True, False], k=ROWS),
@@ -49,7 +49,7 @@ def booleans():
 
 def crowded():
     """Many categories, some of them rare, and numbers that are nearly always the same."""
-    dice = random.Random(3)  # noqa: S311
+    dice = random.Random(3)
     return pd.DataFrame(
         {
             "town": [f"town {int(dice.expovariate(0.1))}" for _ in range(ROWS)],

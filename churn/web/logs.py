@@ -54,7 +54,7 @@ def _told(record: logging.LogRecord) -> dict[str, object]:
     said = exchange.said
     told = {
         "id": exchange.id,
-        "method": exchange.method,
+        "method": exchange.verb,
         "route": exchange.route,
         "status": exchange.status,
         "ms": round(record.__dict__["seconds"] * 1000, 3),

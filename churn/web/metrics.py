@@ -7,6 +7,7 @@ stays in the sums.
 from __future__ import annotations
 
 import os
+from functools import lru_cache
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -23,6 +24,9 @@ from churn.service import Answer, Said
 
 #: Seconds: a prediction takes well under a millisecond, a table of ten thousand about one second.
 DURATIONS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+
+#: Counters kept at hand: routes times methods times statuses that really come.
+MOST_LABELS = 256
 
 #: Tenths of probability.
 PROBABILITIES = tuple(tenth / 10 for tenth in range(1, 11))
@@ -59,13 +63,21 @@ class Metrics:
             registry=registry, multiprocess_mode="max",
         ).labels(model.version).set(1)  # fmt: skip
 
+        # finding a label's counter costs more than counting: each is found once
+        self._request_of = lru_cache(MOST_LABELS)(self._requests.labels)
+        self._duration_of = lru_cache(MOST_LABELS)(self._durations.labels)
+        self._leave = self._predictions.labels("leave")
+        self._stay = self._predictions.labels("stay")
+
     def count(self, method: str, route: str, status: int, seconds: float, said: Said) -> None:
         """Count one request, and what was said of the customers in it."""
-        self._requests.labels(method, route, status).inc()
-        self._durations.labels(route).observe(seconds)
+        self._request_of(method, route, status).inc()
+        self._duration_of(route).observe(seconds)
         if said.customers:
-            self._predictions.labels("leave").inc(said.churning)
-            self._predictions.labels("stay").inc(said.customers - said.churning)
+            if said.churning:
+                self._leave.inc(said.churning)
+            if said.customers > said.churning:
+                self._stay.inc(said.customers - said.churning)
             for probability in said.probabilities:
                 self._probabilities.observe(probability)
         for counter, by_field in ((self._refused, said.refused), (self._outside, said.outside)):
