@@ -10,6 +10,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,19 @@ def test_a_body_in_chunks_is_read_whole_and_measured(server, size, status):
     answer = connection.getresponse()
     connection.close()
     assert answer.status == status
+
+
+@pytest.mark.parametrize("name", ["gunicorn", "waitress"])
+def test_silent_and_half_sent_connections_keep_nobody_from_an_answer(name):
+    server = Server(SERVERS[name])
+    with ExitStack() as held:
+        for said in (b"", b"POST /predict HTTP/1.1\r\nHost: here\r\nContent-Le"):
+            for _ in range(64):
+                connection = socket.create_connection(("127.0.0.1", server.port))
+                held.enter_context(connection).sendall(said)
+        answers = [fetch(server, "/predict", json.dumps(CUSTOMER).encode())[0] for _ in range(50)]
+    server.stop()
+    assert answers == [200] * 50
 
 
 @pytest.mark.parametrize("name", ["gunicorn", "waitress"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import select
 import signal
 import sys
 from typing import Any
@@ -51,6 +52,9 @@ def serve(app: Any, settings: Settings, host: str, port: int) -> None:
             threads=THREADS,
             max_request_body_size=settings.max_body,
             ident=None,
+            # clients that are silent, or slow, cost a connection each and no thread
+            connection_limit=1_000,
+            asyncore_use_poll=hasattr(select, "poll"),
             # proxies are judged in one place for all servers, the application's own
             clear_untrusted_proxy_headers=False,
         )
