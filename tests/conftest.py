@@ -62,7 +62,7 @@ def client(service):
 class Server:
     """A real server process, listening on a port of its own choosing."""
 
-    def __init__(self, command, **environ):
+    def __init__(self, command, listening=r"http://(?:localhost|127\.0\.0\.1):(\d+)", **environ):
         self.process = subprocess.Popen(
             [sys.executable, *command],
             cwd=ROOT,
@@ -75,7 +75,7 @@ class Server:
         self._lines = SimpleQueue()
         self._reader = Thread(target=self._read, daemon=True)
         self._reader.start()
-        self.port = int(self.wait_for(r"http://(?:localhost|127\.0\.0\.1):(\d+)").group(1))
+        self.port = int(self.wait_for(listening).group(1))
 
     def _read(self):
         """Take in all that the server prints, so that it never waits for a reader."""
