@@ -111,6 +111,12 @@ def test_without_a_key_the_door_stays_shut(guarded, path, headers):
     assert answer.headers["WWW-Authenticate"].startswith("Bearer")
 
 
+@pytest.mark.parametrize("path", ["//predict", "///predict", "//metrics"])
+def test_more_slashes_do_not_lead_around_the_key(guarded, path):
+    # as gunicorn passes it on; the router reads one slash
+    assert guarded.get("/", environ_overrides={"PATH_INFO": path}).status_code == 401
+
+
 @pytest.mark.parametrize(
     "headers",
     [{"X-API-Key": KEY}, {"Authorization": f"Bearer {KEY}"}, {"authorization": f"bearer {KEY}"}],

@@ -9,6 +9,7 @@ from pathlib import Path
 from churn.errors import RequestError
 from churn.service import JSON, Answer, Service
 from churn.settings import Settings
+from churn.web.front import NOWHERE
 from churn.web.openapi import document
 
 #: Swagger UI draws with inline styles and data images; scripts are files of ours alone.
@@ -72,7 +73,7 @@ class Docs:
             return Answer(_START.encode(), "text/javascript; charset=utf-8", headers=_CACHED)
         found = find_spec("flask_swagger_ui")
         if name not in _PACKAGED or found is None or found.origin is None:
-            raise RequestError(404, f"There is no {name!r} here.")
+            raise RequestError(404, NOWHERE)
         content = Path(found.origin).with_name("dist") / name
         return Answer(content.read_bytes(), _PACKAGED[name], headers=_CACHED)
 

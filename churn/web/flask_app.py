@@ -11,7 +11,7 @@ from churn.service import TITLES, Answer, Service
 from churn.settings import Settings
 from churn.web import wsgi
 from churn.web.docs import Docs
-from churn.web.front import Exchange, Front
+from churn.web.front import NOWHERE, OTHER_METHOD, Exchange, Front
 from churn.web.metrics import Metrics
 from churn.web.pages import Pages, wants_html
 from churn.web.wsgi import Passage
@@ -20,6 +20,7 @@ from churn.web.wsgi import Passage
 def create_app(service: Service, settings: Settings, *, short_road: bool = True) -> Flask:
     """Return the WSGI application; predictions take the ``short_road`` around Flask."""
     app = Flask("churn", static_folder=None)
+    app.url_map.merge_slashes = False  # a path with two is no address of ours, and no redirect
     metrics = Metrics(service.model)
     front = Front(service, settings, metrics)
     docs = Docs(service, settings)
@@ -68,9 +69,9 @@ def create_app(service: Service, settings: Settings, *, short_road: bool = True)
         answer.vary.add("Accept")
         return answer
 
-    @app.get("/static/<path:name>")
-    def static(name: str) -> Response:
-        response = respond(pages.asset(name))
+    @app.get("/static/<release>/<name>")
+    def static(release: str, name: str) -> Response:
+        response = respond(pages.asset(release, name))
         response.make_conditional(request)
         return response
 
@@ -81,8 +82,9 @@ def create_app(service: Service, settings: Settings, *, short_road: bool = True)
     @app.errorhandler(HTTPException)
     def refuse_http(error: HTTPException) -> Response:
         status = error.code if error.code in TITLES else 400
+        words = {404: NOWHERE, 405: OTHER_METHOD}.get(status, error.description or "")
         allowed = {name: value for name, value in error.get_headers() if name == "Allow"}
-        return refuse(RequestError(status, error.description or "", headers=allowed))
+        return refuse(RequestError(status, words, headers=allowed))
 
     @app.errorhandler(Exception)
     def bug(error: Exception) -> Response:

@@ -14,6 +14,7 @@ import shlex
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from urllib.parse import parse_qsl
 
 from churn.errors import RequestError
 from churn.service import JSON, Answer, Said, Service, problem
@@ -41,6 +42,10 @@ HEADERS = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "Cache-Control": "no-store",
 }
+
+#: What is said where nothing is, and where what is there does not answer to that method.
+NOWHERE = "There is nothing at this address; /docs lists what there is."
+OTHER_METHOD = "This address does not answer to that method; Allow names those it answers to."
 
 #: What a caller's own request id may look like; anything else is replaced, not repeated.
 _SANE_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}", re.ASCII)
@@ -83,6 +88,16 @@ class Exchange:
 def new_id() -> str:
     """Return an id for a request: unique for all that matters, and no secret."""
     return f"{random.getrandbits(64):016x}"
+
+
+def one_slash(path: str) -> str:
+    """Return a path as it is routed; a second slash before it must not lead around the keys."""
+    return f"/{path.lstrip('/')}"
+
+
+def explain_in(query: str) -> str | None:
+    """Return the first value that a query string gives ``explain``."""
+    return dict(reversed(parse_qsl(query, keep_blank_values=True))).get("explain")
 
 
 def refused_by_server(status: int, detail: str) -> Answer:
@@ -138,13 +153,16 @@ class Front:
         """Return the exchange that a request opens."""
         given = header("X-Request-ID")
         identity = given if given and _SANE_ID.fullmatch(given) else new_id()
-        return Exchange(identity, method, path, scheme, header("Host") or "")
+        return Exchange(identity, method, one_slash(path), scheme, header("Host") or "")
 
     def admit(self, exchange: Exchange, header: Header) -> None:
         """Let a request in.
 
-        :raises RequestError: it lacks a key it needs, or its body is too large to be read.
+        :raises RequestError: it lacks a key it needs, its body is too large to be read, or there
+            is nothing at its address.
         """
+        if exchange.path.endswith("\n"):  # Starlette's patterns end in $, which lets one more pass
+            raise RequestError(404, NOWHERE)
         if self._keys and exchange.path in GUARDED and not self._holds_key(header):
             raise RequestError(
                 401,

@@ -22,6 +22,7 @@ from churn.schema import Field, Value
 from churn.scorecard import sigmoid
 from churn.service import Answer, Service
 from churn.web import drawing
+from churn.web.front import NOWHERE
 from churn.web.wording import day, name_of, number, percent, signed, worded
 
 HERE = Path(__file__).parent
@@ -99,15 +100,14 @@ class Pages:
         )
         return Answer(text.encode(), HTML, headers=HEADERS)
 
-    def asset(self, name: str) -> Answer:
-        """Return a page's stylesheet, script or picture; ``name`` is ``release/file``.
+    def asset(self, release: str, name: str) -> Answer:
+        """Return a page's stylesheet, script or picture.
 
         :raises RequestError: there is none of that name.
         """
-        release, _, file = name.partition("/")
-        found = self._files.get(file)
+        found = self._files.get(name)
         if found is None:
-            raise RequestError(404, "There is no such file.")
+            raise RequestError(404, NOWHERE)
         if release == self.release:
             return found
         # of a page from before or after an upgrade: better these than none, but not for good

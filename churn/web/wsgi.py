@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl
 
 from churn.errors import RequestError
 from churn.service import Answer
-from churn.web.front import Exchange, Front, Header
+from churn.web.front import Exchange, Front, Header, explain_in
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -64,11 +63,10 @@ def predict(environ: WSGIEnvironment, front: Front) -> Answer:
     :raises RequestError: the request can't be answered.
     """
     query = environ.get("QUERY_STRING")
-    explain = _first(query, "explain") if query else None
     return front.service.predict(
         read_body(environ, front),
         environ.get("CONTENT_TYPE", ""),
-        explain=explain,
+        explain=explain_in(query) if query else None,
         encoding=environ.get("HTTP_CONTENT_ENCODING", ""),
     )
 
@@ -110,8 +108,3 @@ def header_of(environ: WSGIEnvironment) -> Header:
         return None if found is None else str(found)
 
     return header
-
-
-def _first(query: str, name: str) -> str | None:
-    """Return a query's first value of a name, as Flask's ``request.args`` does."""
-    return dict(reversed(parse_qsl(query, keep_blank_values=True))).get(name)
