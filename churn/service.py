@@ -104,6 +104,12 @@ class Answer:
         own = self.headers.items()
         return [("Content-Type", self.media), ("Content-Length", length), *own]
 
+    def as_http(self) -> bytes:
+        """Return the bytes that end a connection with it, for servers that have no more to say."""
+        lines = [f"HTTP/1.1 {self.status} {self.title}", "Connection: close"]
+        lines += [f"{name}: {value}" for name, value in self.all_headers()]
+        return "\r\n".join([*lines, "", ""]).encode("latin-1") + self.body
+
 
 class Service:
     """One model, answering."""

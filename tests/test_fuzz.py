@@ -7,7 +7,7 @@ from conftest import SERVERS, Server
 from fuzz import storm
 
 
-@pytest.mark.parametrize("name", ["gunicorn", "waitress"])
+@pytest.mark.parametrize("name", ["gunicorn", "waitress", "predict_fastapi.py"])
 def test_no_request_breaks_a_live_server(name):
     server = Server(SERVERS[name])
     statuses = storm(server.port, 1_000)

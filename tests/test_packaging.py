@@ -8,7 +8,7 @@ from packaging.markers import Marker
 
 ROOT = Path(__file__).parents[1]
 LOCK = json.loads((ROOT / "Pipfile.lock").read_text(encoding="utf-8"))
-CATEGORIES = ("default", "train", "develop")
+CATEGORIES = ("default", "fastapi", "train", "develop")
 PINS = [(category, name, pin) for category in CATEGORIES for name, pin in LOCK[category].items()]
 
 
@@ -36,8 +36,10 @@ def test_the_categories_agree_on_every_version():
     assert {name: pins for name, pins in versions.items() if len(pins) > 1} == {}
 
 
-@pytest.mark.parametrize("name", ["numpy", "scipy", "scikit-learn", "pandas", "pyarrow"])
-def test_serving_installs_nothing_of_training(name):
+@pytest.mark.parametrize(
+    "name", ["numpy", "scipy", "scikit-learn", "pandas", "pyarrow", "fastapi", "uvicorn"]
+)
+def test_serving_installs_nothing_of_training_or_of_the_other_edition(name):
     assert name not in LOCK["default"]
 
 

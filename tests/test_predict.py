@@ -70,7 +70,7 @@ def test_a_body_in_chunks_is_read_whole_and_measured(server, size, status):
     assert answer.status == status
 
 
-@pytest.mark.parametrize("name", ["gunicorn", "waitress"])
+@pytest.mark.parametrize("name", ["gunicorn", "waitress", "predict_fastapi.py"])
 def test_silent_and_half_sent_connections_keep_nobody_from_an_answer(name):
     server = Server(SERVERS[name])
     with ExitStack() as held:
@@ -83,7 +83,7 @@ def test_silent_and_half_sent_connections_keep_nobody_from_an_answer(name):
     assert answers == [200] * 50
 
 
-@pytest.mark.parametrize("name", ["gunicorn", "waitress"])
+@pytest.mark.parametrize("name", ["gunicorn", "waitress", "predict_fastapi.py", "gunicorn, asgi"])
 def test_a_server_told_to_stop_stops_cleanly(name):
     server = Server(SERVERS[name])
     fetch(server, "/ready")
@@ -101,7 +101,14 @@ def test_a_server_told_to_stop_stops_cleanly(name):
         ({"PORT": "http"}, "PORT is 'http'"),
     ],
 )
-@pytest.mark.parametrize("command", [["predict.py"], ["-m", "gunicorn", "predict:app"]], ids=str)
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["predict.py"], ["-m", "gunicorn", "predict:app"], ["predict_fastapi.py"],
+        ["-m", "uvicorn", "predict_fastapi:app", "--port", "0"],
+    ],
+    ids=str,
+)  # fmt: skip
 def test_what_cannot_be_served_is_said_in_one_line(command, environ, words):
     ended = run(command, **environ)
     assert ended.returncode == 1
@@ -109,10 +116,11 @@ def test_what_cannot_be_served_is_said_in_one_line(command, environ, words):
     assert len(ended.stderr.splitlines()) == 1
 
 
-def test_a_port_in_use_is_said_in_one_line_with_another_to_try():
+@pytest.mark.parametrize("program", ["predict.py", "predict_fastapi.py"])
+def test_a_port_in_use_is_said_in_one_line_with_another_to_try(program):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        ended = run(["predict.py", "--host", "127.0.0.1", "--port", str(port)])
+        ended = run([program, "--host", "127.0.0.1", "--port", str(port)])
     assert ended.returncode == 1
     assert f"'{port}', but another program listens there already" in ended.stderr
     assert len(ended.stderr.splitlines()) == 1
@@ -138,7 +146,8 @@ def test_two_gunicorn_workers_hold_nothing_of_the_training_side():
     assert not [name for name in ("sklearn", "scipy", "pandas", "numpy") if name in "".join(maps)]
 
 
-def test_help_shows_examples():
-    ended = run(["predict.py", "--help"])
+@pytest.mark.parametrize("program", ["predict.py", "predict_fastapi.py", "client.py"])
+def test_help_shows_examples(program):
+    ended = run([program, "--help"])
     assert ended.returncode == 0
     assert "examples:" in ended.stdout

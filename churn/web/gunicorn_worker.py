@@ -30,11 +30,4 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             self.log.exception("Error handling a request")
             status, detail = 500, "The service failed; its log tells more."
         with contextlib.suppress(OSError):  # the caller may be gone
-            client.sendall(_as_http(status, detail))
-
-
-def _as_http(status: int, detail: str) -> bytes:
-    answer = refused_by_server(status, detail)
-    lines = [f"HTTP/1.1 {answer.status} {answer.title}", "Connection: close"]
-    lines += [f"{name}: {value}" for name, value in answer.all_headers()]
-    return "\r\n".join([*lines, "", ""]).encode("latin-1") + answer.body
+            client.sendall(refused_by_server(status, detail).as_http())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import select
 import signal
 import sys
@@ -12,8 +11,8 @@ from waitress.channel import HTTPChannel
 from waitress.server import create_server
 from waitress.task import ErrorTask
 
-from churn.errors import SettingsError
 from churn.settings import Settings
+from churn.web import listening
 from churn.web.front import refused_by_server
 
 #: Enough for slow clients; scoring itself takes microseconds.
@@ -42,15 +41,15 @@ def serve(app: Any, settings: Settings, host: str, port: int) -> None:
 
     :raises SettingsError: the port can't be listened on.
     """
-    if not 0 <= port <= 65_535:
-        raise SettingsError("PORT", str(port), "it must be a whole number from 0 to 65535")
+    listening.check(port)
     try:
         server = create_server(
             app,
             host=host,
             port=port,
             threads=THREADS,
-            max_request_body_size=settings.max_body,
+            # the application refuses what is too large; this is only what waitress won't even hold
+            max_request_body_size=2 * settings.max_body,
             ident=None,
             # clients that are silent, or slow, cost a connection each and no thread
             connection_limit=1_000,
@@ -59,20 +58,8 @@ def serve(app: Any, settings: Settings, host: str, port: int) -> None:
             clear_untrusted_proxy_headers=False,
         )
     except OSError as error:
-        raise SettingsError("PORT", str(port), _why(error, port)) from error
+        raise listening.unusable(port, error) from error
     server.channel_class = _Channel
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    shown = "localhost" if host in ("0.0.0.0", "::") else host  # noqa: S104
-    print(f"Serving at http://{shown}:{server.effective_port} (stop with Ctrl+C)", flush=True)
+    print(listening.shown(host, server.effective_port), flush=True)
     server.run()
-
-
-def _why(error: OSError, port: int) -> str:
-    if error.errno == errno.EADDRINUSE:
-        return (
-            "another program listens there already: stop it, or choose another port "
-            f"with --port {port + 1 if port < 65_535 else 8080}"
-        )
-    if error.errno == errno.EACCES:
-        return "this user may not listen there: choose a port from 1024 up with --port 9696"
-    return f"can't listen there ({error}): choose another with --port"

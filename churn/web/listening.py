@@ -1,0 +1,38 @@
+"""Why a port can't be listened on, and what to do."""
+
+from __future__ import annotations
+
+import errno
+
+from churn.errors import SettingsError
+
+
+def check(port: int) -> None:
+    """Let a port through; 0 stands for a free one.
+
+    :raises SettingsError: it is no port.
+    """
+    if not 0 <= port <= 65_535:
+        raise SettingsError("PORT", str(port), "it must be a whole number from 0 to 65535")
+
+
+def unusable(port: int, error: OSError) -> SettingsError:
+    """Return the error that says why nothing can listen on ``port``."""
+    return SettingsError("PORT", str(port), _why(port, error))
+
+
+def shown(host: str, port: int) -> str:
+    """Return where a person finds what listens there."""
+    name = "localhost" if host in ("0.0.0.0", "::") else host  # noqa: S104
+    return f"Serving at http://{name}:{port} (stop with Ctrl+C)"
+
+
+def _why(port: int, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return (
+            "another program listens there already: stop it, or choose another port "
+            f"with --port {port + 1 if port < 65_535 else 8080}"
+        )
+    if error.errno == errno.EACCES:
+        return "this user may not listen there: choose a port from 1024 up with --port 9696"
+    return f"can't listen there ({error}): choose another with --port"
