@@ -206,7 +206,9 @@ def secrets_are_secret(project: Project) -> list[Finding]:
 
 def health_path_is_answered(project: Project) -> list[Finding]:
     """A health check on a path that the service has not makes the whole environment “Severe”."""
-    sources = "".join(path.read_text() for path in (project.root / "churn" / "web").rglob("*.py"))
+    sources = "".join(
+        path.read_text(encoding="utf-8") for path in (project.root / "churn" / "web").rglob("*.py")
+    )
     sources += project.text("predict.py")
     found = []
     for each in settings(project):
