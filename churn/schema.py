@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
@@ -301,6 +301,15 @@ def _digits(number: int) -> str:
     return str(number) if abs(number) < 10**40 else "a very long number"
 
 
+def repeated(names: Iterable[str]) -> Iterator[str]:
+    """Yield each name that came before, in time that grows no faster than their number."""
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            yield name
+        seen.add(name)
+
+
 def closest(text: str, known: Iterable[str]) -> str | None:
     """Return the known word that was probably meant, or ``None``."""
     import difflib  # only a refusal needs it, and start-up counts
@@ -406,9 +415,8 @@ class Schema:
 
         :raises CustomerError: with every column that is missing or stands twice.
         """
-        twice = [name for at, name in enumerate(header) if name in header[:at]]
         _, problems = self._matched(dict.fromkeys(header), strict)
-        problems += [Problem(name, "stands twice in the header") for name in twice]
+        problems += [Problem(name, "stands twice in the header") for name in repeated(header)]
         if problems:
             raise CustomerError(problems)
 

@@ -24,7 +24,7 @@ from churn.errors import (
 )
 from churn.model import Model
 from churn.quick import Quick
-from churn.schema import Customer
+from churn.schema import Customer, repeated
 from churn.scorecard import Reason
 from churn.settings import Settings
 
@@ -375,8 +375,7 @@ def in_words(found: Problem) -> str:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     record = dict(pairs)
     if len(record) != len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for at, key in enumerate(keys) if key in keys[:at])
+        twice = next(repeated(key for key, _ in pairs))
         raise RequestError(400, f"The body says {shortened(twice)!r} twice.")
     return record
 

@@ -165,6 +165,16 @@ def test_a_body_that_is_no_customer_is_refused(service, content, status, words):
     assert words in error.detail
 
 
+def test_a_name_that_comes_twice_is_found_among_many_at_once(service):
+    names = [f"k{at}" for at in range(100_000)] + ["k0"]  # comparing each with each takes minutes
+    twice = "{" + ",".join(f'"{name}":1' for name in names) + "}"
+    assert "'k0' twice" in refused(service, twice.encode()).detail
+    error = refused(service, ",".join([*CUSTOMER, *names]).encode(), "text/csv")
+    assert [(found.field, found.message) for found in error.problems] == [
+        ("k0", "stands twice in the header")
+    ]
+
+
 def test_a_byte_order_mark_is_no_reason_to_refuse(service):
     assert service.predict(b"\xef\xbb\xbf" + body()).status == 200
 
