@@ -137,6 +137,14 @@ def test_a_body_too_large_is_refused(model, size):
     assert (answer.status_code, answer.content_type) == (413, "application/problem+json")
 
 
+def test_no_more_of_a_body_is_read_than_it_may_be(model):
+    body = io.BytesIO(b" " * 10_000)
+    sent = {"CONTENT_LENGTH": "0" * 30 + "10000", "wsgi.input": body}
+    client = client_of(model, max_body=1_000)
+    assert client.post("/predict", environ_overrides=sent).status_code == 413
+    assert body.tell() == 1_001
+
+
 def test_a_model_that_no_longer_proves_itself_is_not_ready(model):
     from dataclasses import replace
 

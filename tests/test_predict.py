@@ -83,6 +83,18 @@ def test_silent_and_half_sent_connections_keep_nobody_from_an_answer(name):
     assert answers == [200] * 50
 
 
+@pytest.mark.parametrize("name", ["gunicorn", "waitress"])
+@pytest.mark.parametrize("chunks", [b"zz\r\n{}\r\n0\r\n\r\n", b"2\r\n{}{}\r\n0\r\n\r\n"])
+def test_chunks_that_are_none_are_the_callers_mistake(name, chunks):
+    server = Server(SERVERS[name])
+    head = b"POST /predict HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as caller:
+        caller.sendall(head + chunks)
+        answer = caller.recv(4096)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert "Traceback" not in server.stop()[1]
+
+
 @pytest.mark.parametrize("name", ["gunicorn", "waitress", "predict_fastapi.py", "gunicorn, asgi"])
 def test_a_server_told_to_stop_stops_cleanly(name):
     server = Server(SERVERS[name])

@@ -80,19 +80,21 @@ def send(answer: Answer, start_response: StartResponse) -> list[bytes]:
 def read_body(environ: WSGIEnvironment, front: Front) -> bytes:
     """Return the request's body, of a stated length or in chunks.
 
-    :raises RequestError: it is larger than it may be; no more than that was read.
+    :raises RequestError: it is larger than it may be (no more than that was read), or broken.
     """
     stated = environ.get("CONTENT_LENGTH") or ""
+    wanted = front.settings.max_body + 1
     if stated.isdecimal():
-        wanted = int(stated)
-    elif environ.get("wsgi.input_terminated"):  # chunked: the server knows where it ends
-        wanted = front.settings.max_body + 1
-    else:
+        wanted = min(wanted, int(stated))
+    elif not environ.get("wsgi.input_terminated"):  # not chunked: nobody knows where it ends
         return b""
     parts: list[bytes] = []
-    while wanted > 0 and (part := environ["wsgi.input"].read(wanted)):
-        parts.append(part)
-        wanted -= len(part)
+    try:
+        while wanted > 0 and (part := environ["wsgi.input"].read(wanted)):
+            parts.append(part)
+            wanted -= len(part)
+    except Exception as error:  # each server has its own for a bad chunk, or a caller gone
+        raise RequestError(400, "The body broke off, or its chunks are no chunks.") from error
     body = b"".join(parts)
     if len(body) > front.settings.max_body:
         raise front.too_large()
