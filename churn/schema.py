@@ -121,8 +121,11 @@ class Field:
         found = replace(_kind(name, counts), label=label(column))
         if found.numeric:
             numbers = list(map(float, counts))
-            if not all(map(math.isfinite, numbers)):
+            largest = max(map(abs, numbers))
+            if largest > GREATEST:
                 raise DataError("holds a number too large to compute with", name)
+            if found.kind == "integer" and largest > GREATEST_WHOLE:
+                raise UnusableColumn("holds whole numbers too long to tell apart exactly", name)
             if min(numbers) == max(numbers):
                 raise UnusableColumn(f"is always {numbers[0]:g}, so it tells nothing", name)
             found = replace(found, low=min(numbers), high=max(numbers))

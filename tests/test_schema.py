@@ -133,6 +133,7 @@ def test_a_gap_cannot_stand_for_what_the_field_refuses(fill, said):
         (["2024-01-31", "2024-02-01"], "dates"),
         (["2024-01-31 10:00", "2024-02-01T11:00"], "dates"),
         (["31.1.2024", "1/2/2024"], "dates"),
+        (["1", "2", "1" + "0" * 17], "too long to tell apart"),
         ([f"name {n}" for n in range(101)], "differs in every row"),
         ([f"name {n // 2}" for n in range(202)], "101 different values"),
     ],
@@ -149,6 +150,7 @@ def test_a_column_that_tells_nothing_is_unusable(texts, said):
         ([*map(str, range(100)), "inf"], "'inf'"),
         ([f"{n},5" for n in range(101)], "commas, such as '0,5'"),
         (["1", "2.5", "1e400"], "too large"),
+        (["1", "2.5", "1e150"], "too large"),
     ],
 )
 def test_a_slip_among_numbers_is_for_the_user_to_put_right(texts, said):
