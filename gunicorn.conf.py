@@ -1,5 +1,6 @@
 """What `gunicorn predict:app` picks up by itself; its options and GUNICORN_CMD_ARGS win."""
 
+import atexit
 import os
 import shutil
 import sys
@@ -52,7 +53,10 @@ port = os.environ.get("PORT") or "9696"
 if not port.isdecimal():
     sys.exit(f"gunicorn.conf.py: PORT is {port!r}, but it must be a whole number")
 bind = f"0.0.0.0:{port}"
-workers = int(os.environ.get("WEB_CONCURRENCY") or workers_for(granted_cpus(), granted_memory()))
+asked = os.environ.get("WEB_CONCURRENCY")
+if asked and not (asked.isdecimal() and int(asked)):  # gunicorn would listen and never answer
+    sys.exit(f"gunicorn.conf.py: WEB_CONCURRENCY is {asked!r}, but it must be 1 or more")
+workers = int(asked or workers_for(granted_cpus(), granted_memory()))
 
 # A client that sends half a request holds a thread until the time-out; scoring takes microseconds.
 # Threads start only when needed: measured, 80 serve as many requests as 4, and 64 half-sent ones
@@ -62,6 +66,9 @@ threads = 80
 
 # A model that can't be served stops the server before it listens, and workers share its memory.
 preload_app = True
+
+# Proxies are judged in one place for all servers, by CHURN_TRUSTED_PROXIES.
+forwarded_allow_ips = ""
 
 # Longer than what stands in front keeps a connection: nginx and AWS 60 s, Heroku's router 90 s.
 keepalive = 95 if "DYNO" in os.environ else 75
@@ -90,3 +97,10 @@ def child_exit(server, worker):
 def on_exit(server):
     """Leave no files behind."""
     shutil.rmtree(counts, ignore_errors=True)
+
+
+@atexit.register
+def on_failing(starter=os.getpid()):  # noqa: B008 - the process that reads this, not its workers
+    """Leave no files behind either when the server never got to serve."""
+    if os.getpid() == starter:
+        shutil.rmtree(counts, ignore_errors=True)

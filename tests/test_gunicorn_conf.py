@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import runpy
+import subprocess
+import sys
 
 import pytest
 from conftest import ROOT
@@ -10,6 +13,8 @@ from conftest import ROOT
 
 @pytest.fixture
 def conf(monkeypatch):
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", "")  # so that what it sets is taken back
+
     def load(**environ):
         for name in ("PORT", "WEB_CONCURRENCY", "DYNO"):
             monkeypatch.delenv(name, raising=False)
@@ -72,3 +77,21 @@ def test_memory_is_what_the_container_was_granted(conf, tmp_path, text, memory):
 )
 def test_the_platforms_variables_mean_what_they_mean_everywhere(conf, environ, setting, value):
     assert conf(**environ)[setting] == value
+
+
+@pytest.mark.parametrize("workers", ["0", "-1", "two"])
+def test_a_number_of_workers_that_would_never_answer_is_refused(conf, workers):
+    with pytest.raises(SystemExit, match=f"WEB_CONCURRENCY is '{workers}'"):
+        conf(WEB_CONCURRENCY=workers)
+
+
+def test_a_server_that_cannot_start_leaves_no_files(tmp_path):
+    settings = tmp_path / "gunicorn.conf.py"
+    text = (ROOT / "gunicorn.conf.py").read_text().replace("/dev/shm", str(tmp_path / "counts"))
+    settings.write_text(text)
+    (tmp_path / "counts").mkdir()
+    command = ["-m", "gunicorn", "-c", str(settings), "--pythonpath", str(ROOT), "predict:app"]
+    environ = {**os.environ, "CHURN_MODEL": "nowhere.bin"}
+    ended = subprocess.run([sys.executable, *command], cwd=ROOT, env=environ, capture_output=True)
+    assert b"no model at nowhere.bin" in ended.stderr
+    assert not list((tmp_path / "counts").iterdir())

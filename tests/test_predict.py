@@ -70,6 +70,15 @@ def test_a_body_in_chunks_is_read_whole_and_measured(server, size, status):
     assert answer.status == status
 
 
+def test_a_proxy_nobody_trusts_is_not_believed(server):
+    url = f"http://127.0.0.1:{server.port}/predict"
+    asked = urllib.request.Request(url, headers={"X-Forwarded-Proto": "https"})
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(asked, timeout=10)
+    with caught.value as answer:
+        assert f"-X POST {url}" in json.load(answer)["example"]
+
+
 @pytest.mark.parametrize("name", ["gunicorn", "waitress", "predict_fastapi.py"])
 def test_silent_and_half_sent_connections_keep_nobody_from_an_answer(name):
     server = Server(SERVERS[name])
