@@ -11,6 +11,10 @@ from churn.errors import RequestError
 
 _DELIMITERS = ",;\t|"
 
+#: Most columns. Rows too short are made as wide as the header, so that without a limit a small body
+#: could ask for an answer of gigabytes.
+MOST_COLUMNS = 2_000
+
 
 @dataclass(frozen=True)
 class Record:
@@ -34,7 +38,7 @@ class Rows:
 def read(text: str) -> Rows:
     """Return the rows of a CSV, whichever of comma, semicolon, tab and bar divides its cells.
 
-    :raises RequestError: it has no header, or its quotes don't match.
+    :raises RequestError: it has no header, too many columns, or its quotes don't match.
     """
     mark = "\ufeff" if text.startswith("\ufeff") else ""
     text = text.removeprefix("\ufeff")
@@ -43,6 +47,12 @@ def read(text: str) -> Rows:
     header, *records = list(_records(text, delimiter)) or [Record((), "")]
     if not any(cell.strip() for cell in header.cells):
         raise RequestError(400, "The table is empty: its first line must name the columns.")
+    if len(header.cells) > MOST_COLUMNS:
+        raise RequestError(
+            413,
+            f"The table has {len(header.cells):,} columns; send at most {MOST_COLUMNS:,}: those "
+            "of the model, and what tells the customers apart.",
+        )
     line_end = "\r\n" if first.endswith("\r") else "\n"
     return Rows(header, tuple(records), delimiter, line_end, mark)
 

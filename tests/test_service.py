@@ -169,10 +169,6 @@ def test_a_name_that_comes_twice_is_found_among_many_at_once(service):
     names = [f"k{at}" for at in range(100_000)] + ["k0"]  # comparing each with each takes minutes
     twice = "{" + ",".join(f'"{name}":1' for name in names) + "}"
     assert "'k0' twice" in refused(service, twice.encode()).detail
-    error = refused(service, ",".join([*CUSTOMER, *names]).encode(), "text/csv")
-    assert [(found.field, found.message) for found in error.problems] == [
-        ("k0", "stands twice in the header")
-    ]
 
 
 def test_a_byte_order_mark_is_no_reason_to_refuse(service):
@@ -300,6 +296,17 @@ def test_a_column_that_is_missing_is_told_once(service):
 @pytest.mark.parametrize("text", ["", "\n", 'a,"b\n'])
 def test_a_csv_that_is_no_table_is_refused(service, text):
     assert refused(service, text.encode(), "text/csv").status == 400
+
+
+def test_a_column_that_stands_twice_is_refused_once(service):
+    sent = table([{**CUSTOMER, "note": 1, "Note": 2}]).replace("Note", "note")
+    (found,) = refused(service, sent.encode(), "text/csv").problems
+    assert (found.field, found.message) == ("note", "stands twice in the header")
+
+
+def test_a_table_too_wide_is_refused(service):
+    wide = table([{**CUSTOMER, **{f"k{at}": "" for at in range(2_000)}}])
+    assert refused(service, wide.encode(), "text/csv").status == 413
 
 
 def test_a_table_that_has_an_outcome_already_keeps_it(service):
