@@ -147,6 +147,22 @@ def test_a_port_in_use_is_said_in_one_line_with_another_to_try(program):
     assert len(ended.stderr.splitlines()) == 1
 
 
+@pytest.mark.parametrize("host", ["nowhere.invalid", "192.0.2.1"])
+def test_an_address_that_is_not_this_machines_is_said_in_one_line(host):
+    ended = run(["predict.py", "--host", host], PORT="0")
+    assert ended.returncode == 1
+    assert f"--host is '{host}', but this machine has no such address" in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+
+
+def test_a_name_with_two_addresses_is_served_at_both():
+    twice = "import socket; one = socket.getaddrinfo; socket.getaddrinfo = lambda *a: one(*a) * 2"
+    program = f"{twice}; import runpy; runpy.run_path('predict.py', run_name='__main__')"
+    server = Server(["-c", program, "--host", "127.0.0.1"])
+    assert fetch(server, "/ping") == (200, b"PONG")
+    assert server.stop()[0] == 0
+
+
 def test_the_threshold_is_the_operators_to_choose():
     server = Server(SERVERS["waitress"], CHURN_THRESHOLD="0.9")
     _, body = fetch(server, "/predict", json.dumps(CUSTOMER).encode())

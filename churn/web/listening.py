@@ -1,4 +1,4 @@
-"""Why a port can't be listened on, and what to do."""
+"""Why an address or a port can't be listened on, and what to do."""
 
 from __future__ import annotations
 
@@ -16,14 +16,23 @@ def check(port: int) -> None:
         raise SettingsError("PORT", str(port), "it must be a whole number from 0 to 65535")
 
 
-def unusable(port: int, error: OSError) -> SettingsError:
-    """Return the error that says why nothing can listen on ``port``."""
+def no_address(host: str) -> SettingsError:
+    """Return the error that says that this machine is not ``host``."""
+    wanted = "this machine has no such address: leave --host out to listen on all it has"
+    return SettingsError("--host", host, wanted)
+
+
+def unusable(host: str, port: int, error: OSError) -> SettingsError:
+    """Return the error that says why nothing can listen on ``port`` at ``host``."""
+    if error.errno == errno.EADDRNOTAVAIL:
+        return no_address(host)
     return SettingsError("PORT", str(port), _why(port, error))
 
 
 def shown(host: str, port: int) -> str:
     """Return where a person finds what listens there."""
     name = "localhost" if host in ("0.0.0.0", "::") else host  # noqa: S104
+    name = f"[{name}]" if ":" in name else name
     return f"Serving at http://{name}:{port} (stop with Ctrl+C)"
 
 

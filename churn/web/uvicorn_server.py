@@ -39,7 +39,7 @@ def serve(app: Any, host: str, port: int) -> None:
     try:
         door = socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
-        raise listening.unusable(port, error) from error
+        raise listening.unusable(host, port, error) from error
     config = Config(
         app,
         http=_Protocol,

@@ -8,7 +8,7 @@ import sys
 from typing import Any
 
 from waitress.channel import HTTPChannel
-from waitress.server import create_server
+from waitress.server import TcpWSGIServer, create_server
 from waitress.task import ErrorTask
 
 from churn.settings import Settings
@@ -39,12 +39,15 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
 def serve(app: Any, settings: Settings, host: str, port: int) -> None:
     """Serve ``app`` until interrupted or told to stop; port 0 takes a free one.
 
-    :raises SettingsError: the port can't be listened on.
+    :raises SettingsError: the address or the port can't be listened on.
     """
     listening.check(port)
+    polls = hasattr(select, "poll")
+    sockets: dict[int, Any] = {}
     try:
         server = create_server(
             app,
+            map=sockets,
             host=host,
             port=port,
             threads=THREADS,
@@ -52,14 +55,19 @@ def serve(app: Any, settings: Settings, host: str, port: int) -> None:
             max_request_body_size=2 * settings.max_body,
             ident=None,
             # clients that are silent, or slow, cost a connection each and no thread
-            connection_limit=1_000,
-            asyncore_use_poll=hasattr(select, "poll"),
+            connection_limit=1_000 if polls else 500,  # Windows can select among 512
+            asyncore_use_poll=polls,
             # proxies are judged in one place for all servers, the application's own
             clear_untrusted_proxy_headers=False,
         )
+    except ValueError as error:  # waitress's word for a host that has no address
+        raise listening.no_address(host) from error
     except OSError as error:
-        raise listening.unusable(port, error) from error
-    server.channel_class = _Channel
+        raise listening.unusable(host, port, error) from error
+    # a name such as localhost may stand for several addresses, with a socket each
+    found = [each for each in sockets.values() if isinstance(each, TcpWSGIServer)]
+    for each in found:
+        each.channel_class = _Channel
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    print(listening.shown(host, server.effective_port), flush=True)
+    print(listening.shown(host, found[0].effective_port), flush=True)
     server.run()
