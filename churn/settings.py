@@ -109,6 +109,8 @@ class _Reader:
 
     def keys(self, name: str) -> tuple[str, ...]:
         found = self.listed(name)
+        if self.text(name) and not found:  # perhaps a list put together from variables not set
+            raise SettingsError(name, self.text(name), "there is no key in it")
         for key in found:
             if not key.isascii() or not key.isprintable() or " " in key or len(key) < 8:
                 hidden = key[:2] + "…"

@@ -120,6 +120,7 @@ def test_a_server_told_to_stop_stops_cleanly(name):
         ({"CHURN_MODEL": "train.py"}, "not a whole pickle"),
         ({"CHURN_THRESHOLD": "50 %"}, "CHURN_THRESHOLD is '50 %'"),
         ({"PORT": "http"}, "PORT is 'http'"),
+        ({"CHURN_API_KEYS": " , "}, "CHURN_API_KEYS is ','"),
     ],
 )
 @pytest.mark.parametrize(
