@@ -117,6 +117,8 @@ class _Altered(ArtifactError):
 
 
 def _read(path: Path) -> Artifact:
+    if path.is_dir():
+        raise ArtifactError(f"{path} is a folder: name the .bin in it")
     if path == manifest_path(path):
         raise ArtifactError(f"{path} is a manifest: name the .bin beside it")
     try:

@@ -69,8 +69,9 @@ def test_missing_model_says_how_to_make_one(tmp_path):
     assert "CHURN_MODEL" in message
 
 
-def test_directory_is_no_model(tmp_path):
-    assert "Is a directory" in refusal(tmp_path)
+@pytest.mark.parametrize("folder", [Path(__file__).parent, Path("/")])
+def test_directory_is_no_model(folder):
+    assert "is a folder: name the .bin in it" in refusal(folder)
 
 
 def test_manifest_named_for_the_model_is_pointed_out(place):
