@@ -83,7 +83,9 @@ class Manifest:
             raise ArtifactError(f"its threshold is {told['threshold']}, not between 0 and 1")
         known = {name: told[name] for name in cls.__dataclass_fields__ if name in told}
         known["schema"] = Schema.from_json(told["schema"])
-        known["golden"] = tuple(Golden(**golden) for golden in told.get("golden", ()))
+        known["golden"] = tuple(
+            Golden(golden["customer"], golden["probability"]) for golden in told.get("golden", ())
+        )
         known["actionable"] = tuple(told.get("actionable", ()))
         known["never_together"] = tuple(map(tuple, told.get("never_together", ())))
         return cls(**known)

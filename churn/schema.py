@@ -189,8 +189,9 @@ class Field:
 
     @classmethod
     def from_json(cls, told: Mapping[str, Any]) -> Field:
-        """Return the field that :meth:`to_json` told of."""
-        return cls(**{**told, "values": tuple(told.get("values", ()))})
+        """Return the field that :meth:`to_json` told of; keys it doesn't know are left out."""
+        known = {key: told[key] for key in cls.__dataclass_fields__ if key in told}
+        return cls(**{**known, "values": tuple(told.get("values", ()))})
 
     @cached_property
     def _spellings(self) -> dict[str, Value]:

@@ -117,6 +117,8 @@ ALTERED = [
     ({"golden": [{"customer": CUSTOMER, "probability": "high"}]}, "can't score"),
     ({"golden": [{"customer": CUSTOMER}]}, "can't read"),
     ({"a newer key": {"of": "the same format"}}, None),
+    ({"schema": [{**each, "newer": 1} for each in SCHEMA.to_json()]}, None),
+    ({"golden": [{**vars(MANIFEST.golden[0]), "newer": 1}]}, None),
 ]
 
 
