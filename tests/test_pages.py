@@ -210,7 +210,7 @@ def test_numbers_points_shares_and_days_are_worded_for_people():
         "0", "18.25", "0.0123", "1,000,000,000,000",
     ]  # fmt: skip
     assert [signed(each) for each in (0.456, 0.001, -0.001)] == ["+0.46", "0", "0"]
-    assert [percent(each) for each in (0, 0.001, 0.5, 0.999, 1)] == [
+    assert [percent(each) for each in (0, 0.005, 0.5, 0.995, 1)] == [
         "0%", "under 1%", "50%", "over 99%", "100%",
     ]  # fmt: skip
     assert [day("2026-11-24T06:46:42+00:00"), day("lately")] == ["24 November 2026", "lately"]

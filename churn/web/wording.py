@@ -55,9 +55,9 @@ def signed(points: float) -> str:
 
 def percent(share: float) -> str:
     """Return a share as whole percents, never rounded to none or all."""
-    if 0 < share < 0.005:
+    if 0 < share <= 0.005:
         return "under 1%"
-    if 0.995 < share < 1:
+    if 0.995 <= share < 1:
         return "over 99%"
     return f"{100 * share:.0f}%"
 

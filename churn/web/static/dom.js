@@ -26,8 +26,8 @@ function filled(element, attributes, inside) {
 
 /** Return a probability in whole percents, never rounded to none or all. */
 export function percent(share) {
-  if (share > 0 && share < 0.005) return "under 1%";
-  if (share > 0.995 && share < 1) return "over 99%";
+  if (share > 0 && share <= 0.005) return "under 1%";
+  if (share >= 0.995 && share < 1) return "over 99%";
   return `${Math.round(100 * share)}%`;
 }
 
