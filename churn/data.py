@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from churn.errors import DataError, UnusableColumn, listed
-from churn.schema import GAPS, YES_NO, Field, Schema, Value, closest, normalise
+from churn.schema import GAPS, YES_NO, Field, Schema, Value, closest, normalise, repeated
 
 #: Fewer rows than this can all differ by chance, so a column of different values is no identifier.
 FEWEST_FOR_AN_IDENTIFIER = 20
@@ -120,6 +120,11 @@ def prepare(
             gaps[name] = missing
     if not fields:
         raise DataError("no column is left to learn from: " + "; ".join(notes))
+    for feature in repeated(feature for each in fields for feature in _features(each)):
+        raise DataError(
+            f"two columns both make {feature!r}, which the model could not tell apart: "
+            "rename one, or --drop it"
+        )
     schema = Schema(tuple(fields))
     columns = {each.name: _cleaned(table[names[each.name]], each) for each in fields}
     return Dataset(schema, columns, churned, wanted, positive, notes, gaps)
@@ -239,6 +244,14 @@ def _refuse_identifier(found: Field, texts: Mapping[str, int], rows: int) -> Non
         return
     if len(texts) == rows:
         raise UnusableColumn("differs in every row, as an identifier does (--keep it if it isn't)")
+
+
+def _features(known: Field) -> list[str]:
+    """Return what the vectorizer makes of a field, by the names it gives."""
+    if known.numeric:
+        return [known.name]
+    values = dict.fromkeys([*known.values, *filter(None, [known.missing])])
+    return [f"{known.name}={value}" for value in values]
 
 
 def _counted(column: pd.Series[Any]) -> dict[str, int]:

@@ -131,6 +131,15 @@ def test_csv_and_parquet_of_one_table_give_one_dataset(tmp_path):
     assert csv == parquet
 
 
+@pytest.mark.parametrize(
+    ("name", "values"), [("plan=b", ["1", "2", "3"]), ("plan=b", ["x", "b=x", "y"])]
+)
+def test_columns_that_the_vectorizer_would_mix_up_are_refused(name, values):
+    plans = ["a", "b", "b=x"] * 10
+    with pytest.raises(DataError, match="two columns both make 'plan=b"):
+        data.prepare(table(plan=plans, **{name: values * 10}))
+
+
 def test_customers_are_clean_and_in_order():
     found = data.prepare(table(Plan=["Big One", "small", ""] * 10))
     assert next(found.customers()) == {"months": 0, "plan": "big_one"}
