@@ -87,7 +87,7 @@ def test_a_number_of_workers_that_would_never_answer_is_refused(conf, workers):
 
 def test_a_server_that_cannot_start_leaves_no_files(tmp_path):
     settings = tmp_path / "gunicorn.conf.py"
-    text = (ROOT / "gunicorn.conf.py").read_text().replace("/dev/shm", str(tmp_path / "counts"))
+    text = (ROOT / "gunicorn.conf.py").read_text().replace("/dev/shm", str(tmp_path / "counts"))  # noqa: S108
     settings.write_text(text)
     (tmp_path / "counts").mkdir()
     command = ["-m", "gunicorn", "-c", str(settings), "--pythonpath", str(ROOT), "predict:app"]
