@@ -20,7 +20,7 @@ LIMITS = {"CHURN_API_KEYS": KEY, "CHURN_MAX_BODY": "20000", "CHURN_MAX_CUSTOMERS
 COMPARED = [
     "Content-Type", "Content-Length", "WWW-Authenticate", "ETag", "Vary", "Cache-Control",
     "Content-Security-Policy", "X-Content-Type-Options", "Referrer-Policy", "X-Frame-Options",
-    "X-Request-ID", "Accept", "Accept-Encoding", "Location",
+    "X-Request-ID", "X-Unseen-Range", "Accept", "Accept-Encoding", "Location",
 ]  # fmt: skip
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND"]

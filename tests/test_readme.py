@@ -43,6 +43,14 @@ def test_its_gunicorn_command_starts_as_it_stands():
     assert "Listening at" in log
 
 
+def test_its_uvicorn_command_starts_as_it_stands():
+    words = re.search(r"^\$ uv run --group fastapi uvicorn (.*)$", README, re.MULTILINE).group(1)
+    words = words.replace("--port 9696", "--port 0").split()  # a port that is free here
+    server = Server(["-m", "uvicorn", *words])
+    server.wait_for("Application startup complete")
+    server.stop()
+
+
 @pytest.mark.parametrize(
     "file", sorted(set(re.findall(r"`(\w[\w./-]*\.(?:py|json|csv|md|toml))`", README)))
 )
