@@ -149,8 +149,9 @@ def test_a_port_in_use_is_said_in_one_line_with_another_to_try(program):
 
 
 @pytest.mark.parametrize("host", ["nowhere.invalid", "192.0.2.1"])
-def test_an_address_that_is_not_this_machines_is_said_in_one_line(host):
-    ended = run(["predict.py", "--host", host], PORT="0")
+@pytest.mark.parametrize("program", ["predict.py", "predict_fastapi.py"])
+def test_an_address_that_is_not_this_machines_is_said_in_one_line(program, host):
+    ended = run([program, "--host", host], PORT="0")
     assert ended.returncode == 1
     assert f"--host is '{host}', but this machine has no such address" in ended.stderr
     assert len(ended.stderr.splitlines()) == 1

@@ -118,7 +118,7 @@ async def read_body(receive: Receive, front: Front) -> bytes:
             raise front.too_large()
         if not message.get("more_body"):
             return bytes(body)
-    raise RequestError(400, "The connection ended before the body did.")
+    raise RequestError(400, "The body broke off, or its chunks are no chunks.")
 
 
 def _path(scope: Scope) -> str:

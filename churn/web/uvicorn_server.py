@@ -32,12 +32,14 @@ class _Protocol(HttpToolsProtocol):
 def serve(app: Any, host: str, port: int) -> None:
     """Serve ``app`` until interrupted or told to stop; port 0 takes a free one.
 
-    :raises SettingsError: the port can't be listened on.
+    :raises SettingsError: the address or the port can't be listened on.
     """
     listening.check(port)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         door = socket.create_server((host, port), family=family, backlog=2048)
+    except socket.gaierror as error:
+        raise listening.no_address(host) from error
     except OSError as error:
         raise listening.unusable(host, port, error) from error
     config = Config(
