@@ -215,8 +215,11 @@ class Field:
     def _gap(self, value: str | None) -> Value:
         if self.missing is not None:
             return self.missing
-        if value is not None and not self.numeric and value in self._spellings:
-            return self._spellings[value]  # a vectorizer from elsewhere may know "na" as a value
+        if value is not None and not self.numeric:
+            # a vectorizer from elsewhere may know "na" as a value
+            found = self._spellings.get(value, self._spellings.get(normalise(value)))
+            if found is not None:
+                return found
         raise _Refused("is empty, and training never saw it empty")
 
     def _flag(self, value: bool) -> Value:

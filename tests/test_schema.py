@@ -307,6 +307,11 @@ def test_a_schema_is_recovered_from_feature_names():
     assert schema.check(record) == {"Contract": "One Year", "partner": "yes", "tenure": -3.0}
 
 
+@pytest.mark.parametrize("text", ["na", "NA", " Na "])
+def test_a_recovered_value_that_looks_like_a_gap_is_a_value_in_any_spelling(text):
+    assert Schema.recovered(["pool=na", "pool=yes"], "=").check({"pool": text}) == {"pool": "na"}
+
+
 @given(st.text())
 def test_normalising_twice_is_normalising_once(text):
     assert normalise(normalise(text)) == normalise(text)
