@@ -1,6 +1,7 @@
 """Serve the churn model with FastAPI: the same answers as predict.py, on newer tools.
 
-`app` is for uvicorn: `uvicorn predict_fastapi:app`. Run as a program, this file serves it itself.
+`app` is for uvicorn: `uvicorn --no-proxy-headers predict_fastapi:app`, so that it leaves to
+CHURN_TRUSTED_PROXIES whose headers are believed. Run as a program, this file serves it itself.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ HERE = Path(__file__).resolve().parent
 EPILOG = """\
 examples:
   python predict_fastapi.py
-  uvicorn predict_fastapi:app --reload --port 9696
+  uvicorn predict_fastapi:app --no-proxy-headers --reload --port 9696
 
 Environment: PORT and the CHURN_… variables, as for predict.py; README.md lists them.
 """

@@ -109,7 +109,7 @@ SERVERS = {
     "gunicorn": ["-m", "gunicorn", "--bind", "127.0.0.1:0", "--workers", "2", "predict:app"],
     "waitress": ["predict.py", "--host", "127.0.0.1"],
     "flask run": ["-m", "flask", "--app", "predict", "run", "--port", "0"],
-    "uvicorn": ["-m", "uvicorn", "predict_fastapi:app", "--port", "0"],
+    "uvicorn": ["-m", "uvicorn", "predict_fastapi:app", "--port", "0", "--no-proxy-headers"],
     "predict_fastapi.py": ["predict_fastapi.py", "--host", "127.0.0.1"],
     "gunicorn, asgi": [
         "-m", "gunicorn", "--bind", "127.0.0.1:0", "--workers", "2", "-k", "asgi",
