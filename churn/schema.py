@@ -47,6 +47,9 @@ NEAR_NOTHING = 0.01
 #: "month-to-month", which is too long for a measure of likeness.
 ALIKE = 4
 
+#: Keys among which a misspelt one is looked for; a body may hold a hundred thousand.
+MOST_GUESSES = 50
+
 #: Greatest number, or weight of one: products of two, and their sums, don't overflow.
 GREATEST = 1e100
 
@@ -457,14 +460,17 @@ class Schema:
             else:
                 found[each.name] = key
         if strict:
-            problems += [self._stranger(key, record[key]) for key in strangers]
+            problems += [
+                self._stranger(key, record[key], guess=at < MOST_GUESSES)
+                for at, key in enumerate(strangers)
+            ]
         if len(found) < len(self.fields):
             absent = [each for each in self.fields if each.name not in found]
-            problems += [_absent(each, strangers) for each in absent]
+            problems += [_absent(each, strangers[:MOST_GUESSES]) for each in absent]
         return {each.name: found[each.name] for each in self.fields if each.name in found}, problems
 
-    def _stranger(self, key: str, value: Any) -> Problem:
-        near = closest(key, [each.name for each in self.fields])
+    def _stranger(self, key: str, value: Any, *, guess: bool) -> Problem:
+        near = closest(key, [each.name for each in self.fields]) if guess else None
         return Problem(key, "is not a field of the model", value, did_you_mean=near)
 
 

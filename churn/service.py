@@ -235,7 +235,7 @@ class Service:
             except CustomerError as error:
                 problems += [replace(each, index=index) for each in error.problems]
         if problems:
-            raise CustomerError(problems)
+            raise CustomerError(_told_once(problems))
         return told([self.answer(customer, explain, said) for customer in customers], said=said)
 
     def _quickly(self, body: bytes, quick: Quick) -> Answer | None:
@@ -308,6 +308,19 @@ def told(document: Any, said: Said | None = None) -> Answer:
     """Return an answer of JSON."""
     said = said or Said()
     return Answer(json.dumps(document, allow_nan=False).encode(), headers=_notes(said), said=said)
+
+
+def _told_once(problems: Iterable[Problem]) -> list[Problem]:
+    """Return the problems, with what is allowed told at each field's first.
+
+    Else a small body of many bad customers would get an answer hundreds of times its size.
+    """
+    told_of: set[str] = set()
+    shorter = []
+    for each in problems:
+        shorter.append(replace(each, allowed=None) if each.field in told_of else each)
+        told_of.add(each.field)
+    return shorter
 
 
 def _as_json(probability: float, churn: bool) -> str:

@@ -219,6 +219,23 @@ def test_more_customers_than_the_operator_allows_are_refused(model, media):
     assert (error.status, "at most 2" in error.detail) == (413, True)
 
 
+def test_what_is_allowed_is_told_once_a_field_however_many_are_wrong(service):
+    content = json.dumps([{}] * 1_000).encode()
+    problems = refused(service, content).problems
+    assert len(problems) == 1_000 * len(CUSTOMER)
+    assert sum(found.allowed is not None for found in problems) == len(CUSTOMER)
+
+
+def test_a_misspelt_key_is_looked_for_among_the_first_keys_alone(service):
+    record = {**{f"key{at}": 0 for at in range(60)}, "tenur": 1}
+    tenure = next(
+        found
+        for found in refused(service, json.dumps(record).encode()).problems
+        if found.field == "tenure"
+    )
+    assert tenure.message == "is missing"
+
+
 def test_strict_refuses_keys_that_are_no_field(model):
     error = refused(Service(model, Settings(strict=True)), body(customerid="7590"))
     assert [found.field for found in error.problems] == ["customerid"]

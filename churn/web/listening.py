@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import errno
+import socket
 
 from churn.errors import SettingsError
+
+#: What resolving a name that nobody has ends in.
+_NO_NAME = (socket.EAI_NONAME, socket.EAI_AGAIN)
 
 
 def check(port: int) -> None:
@@ -24,7 +28,7 @@ def no_address(host: str) -> SettingsError:
 
 def unusable(host: str, port: int, error: OSError) -> SettingsError:
     """Return the error that says why nothing can listen on ``port`` at ``host``."""
-    if error.errno == errno.EADDRNOTAVAIL:
+    if error.errno in (errno.EADDRNOTAVAIL, *_NO_NAME):
         return no_address(host)
     return SettingsError("PORT", str(port), _why(port, error))
 

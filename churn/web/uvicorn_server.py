@@ -38,8 +38,6 @@ def serve(app: Any, host: str, port: int) -> None:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         door = socket.create_server((host, port), family=family, backlog=2048)
-    except socket.gaierror as error:
-        raise listening.no_address(host) from error
     except OSError as error:
         raise listening.unusable(host, port, error) from error
     config = Config(
