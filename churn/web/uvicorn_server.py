@@ -37,7 +37,6 @@ def serve(app: Any, host: str, port: int) -> None:
     listening.check(port)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        socket.getaddrinfo(host, port, family)  # create_server would call it an OSError
         door = socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
         raise listening.unusable(host, port, error) from error
