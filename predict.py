@@ -6,7 +6,6 @@ serves it with waitress, on every system.
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from pathlib import Path
@@ -17,8 +16,11 @@ from churn.service import Service
 from churn.settings import Settings
 from churn.web import logs
 from churn.web.flask_app import create_app
+from churn.web.listening import options
 
 HERE = Path(__file__).resolve().parent
+
+DESCRIPTION = "Serve the churn model over HTTP, on every system."
 
 EPILOG = """\
 examples:
@@ -29,21 +31,7 @@ Environment: PORT; CHURN_MODEL, another model's .bin; CHURN_THRESHOLD, the proba
 customer counts as leaving; README.md lists the others.
 """
 
-
-def parser() -> argparse.ArgumentParser:
-    """Return the command line's parser."""
-    new = argparse.ArgumentParser(
-        prog="predict.py",
-        description="Serve the churn model over HTTP, on every system.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    new.add_argument("--host", default="0.0.0.0", help="address to listen on (default: all)")  # noqa: S104
-    new.add_argument("--port", type=int, help="port to listen on (default: PORT, or else 9696)")
-    return new
-
-
-asked = parser().parse_args() if __name__ == "__main__" else None
+asked = options("predict.py", DESCRIPTION, EPILOG) if __name__ == "__main__" else None
 try:
     settings = Settings.from_env(os.environ, HERE)
     logs.configure()

@@ -6,7 +6,6 @@ CHURN_TRUSTED_PROXIES whose headers are believed. Run as a program, this file se
 
 from __future__ import annotations
 
-import argparse
 import logging
 import os
 import sys
@@ -18,8 +17,11 @@ from churn.service import Service
 from churn.settings import Settings
 from churn.web import logs
 from churn.web.fastapi_app import create_app
+from churn.web.listening import options
 
 HERE = Path(__file__).resolve().parent
+
+DESCRIPTION = "Serve the churn model over HTTP with FastAPI and uvicorn."
 
 EPILOG = """\
 examples:
@@ -29,21 +31,7 @@ examples:
 Environment: PORT and the CHURN_… variables, as for predict.py; README.md lists them.
 """
 
-
-def parser() -> argparse.ArgumentParser:
-    """Return the command line's parser."""
-    new = argparse.ArgumentParser(
-        prog="predict_fastapi.py",
-        description="Serve the churn model over HTTP with FastAPI and uvicorn.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    new.add_argument("--host", default="0.0.0.0", help="address to listen on (default: all)")  # noqa: S104
-    new.add_argument("--port", type=int, help="port to listen on (default: PORT, or else 9696)")
-    return new
-
-
-asked = parser().parse_args() if __name__ == "__main__" else None
+asked = options("predict_fastapi.py", DESCRIPTION, EPILOG) if __name__ == "__main__" else None
 try:
     settings = Settings.from_env(os.environ, HERE)
     logs.configure()

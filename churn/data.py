@@ -14,14 +14,13 @@ import pandas as pd
 
 from churn.errors import DataError, UnusableColumn, listed
 from churn.schema import GAPS, YES_NO, Field, Schema, Value, closest, normalise, repeated
+from churn.table import delimiter_of
 
 #: Fewer rows than this can all differ by chance, so a column of different values is no identifier.
 FEWEST_FOR_AN_IDENTIFIER = 20
 
 #: Whole numbers beyond this are not exact as floats, so a column of them may hold anything.
 LARGEST_EXACT = 2.0**53
-
-_DELIMITERS = ",;\t|"
 
 
 @dataclass(frozen=True)
@@ -156,7 +155,7 @@ def _as_text(column: pd.Series[Any]) -> pd.Series[Any]:
 def _read_csv(path: Path) -> pd.DataFrame:
     text = path.read_bytes().decode("utf-8-sig")
     lines = io.StringIO(text, newline="")
-    delimiter = max(_DELIMITERS, key=text.partition("\n")[0].count)
+    delimiter = delimiter_of(text)
     reader = csv.reader(lines, delimiter=delimiter, strict=True, skipinitialspace=True)
     header = next(reader, [])
     if not header:

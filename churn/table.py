@@ -43,7 +43,7 @@ def read(text: str) -> Rows:
     mark = "\ufeff" if text.startswith("\ufeff") else ""
     text = text.removeprefix("\ufeff")
     first = text.partition("\n")[0]
-    delimiter = max(_DELIMITERS, key=first.count)
+    delimiter = delimiter_of(text)
     header, *records = list(_records(text, delimiter)) or [Record((), "")]
     if not any(cell.strip() for cell in header.cells):
         raise RequestError(400, "The table is empty: its first line must name the columns.")
@@ -55,6 +55,11 @@ def read(text: str) -> Rows:
         )
     line_end = "\r\n" if first.endswith("\r") else "\n"
     return Rows(header, tuple(records), delimiter, line_end, mark)
+
+
+def delimiter_of(text: str) -> str:
+    """Return which of comma, semicolon, tab and bar divides the header, a CSV's first line."""
+    return max(_DELIMITERS, key=text.partition("\n")[0].count)
 
 
 def written(rows: Rows, added: Sequence[str], cells: Sequence[Sequence[str]]) -> str:

@@ -1,7 +1,8 @@
-"""Why an address or a port can't be listened on, and what to do."""
+"""Where a program listens: what its command line says, and why that can't be."""
 
 from __future__ import annotations
 
+import argparse
 import errno
 import socket
 
@@ -9,6 +10,19 @@ from churn.errors import SettingsError
 
 #: What resolving a name that nobody has ends in.
 _NO_NAME = (socket.EAI_NONAME, socket.EAI_AGAIN)
+
+
+def options(program: str, description: str, examples: str) -> argparse.Namespace:
+    """Return what a serving program's command line asks for: ``host`` and, perhaps, ``port``."""
+    parser = argparse.ArgumentParser(
+        prog=program,
+        description=description,
+        epilog=examples,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--host", default="0.0.0.0", help="address to listen on (default: all)")  # noqa: S104
+    parser.add_argument("--port", type=int, help="port to listen on (default: PORT, or else 9696)")
+    return parser.parse_args()
 
 
 def check(port: int) -> None:
