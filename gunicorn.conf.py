@@ -84,14 +84,7 @@ control_socket_disable = True
 # The workers count in files, which /metrics adds up; they live as long as this server.
 counts = Path(worker_tmp_dir or tempfile.gettempdir()) / f"churn-metrics-{os.getpid()}"
 counts.mkdir(exist_ok=True)
-os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(counts)
-
-
-def child_exit(server, worker):
-    """Let go of a dead worker's gauges; what it counted stays in the sums."""
-    from prometheus_client.multiprocess import mark_process_dead
-
-    mark_process_dead(worker.pid)
+os.environ["CHURN_METRICS_DIR"] = str(counts)
 
 
 def on_exit(server):

@@ -35,6 +35,8 @@ class Settings:
     max_body: int = 2_000_000
     #: CHURN_API_KEYS: keys that open /predict and /metrics, with commas between; none: all is open.
     api_keys: tuple[str, ...] = ()
+    #: CHURN_METRICS_DIR: folder in which the workers of one server add up what they count.
+    metrics_dir: Path | None = None
     #: CHURN_TRUSTED_PROXIES: how many proxies in front are ours and may be believed.
     trusted_proxies: int = 0
     #: PORT: where ``python predict.py`` listens.
@@ -55,6 +57,7 @@ class Settings:
             max_customers=read.whole("CHURN_MAX_CUSTOMERS", cls.max_customers, 1),
             max_body=read.whole("CHURN_MAX_BODY", cls.max_body, 1_000),
             api_keys=read.keys("CHURN_API_KEYS"),
+            metrics_dir=Path(shared) if (shared := read.text("CHURN_METRICS_DIR")) else None,
             trusted_proxies=read.whole("CHURN_TRUSTED_PROXIES", cls.trusted_proxies, 0, 10),
             port=read.whole("PORT", cls.port, 0, 65_535),
         )

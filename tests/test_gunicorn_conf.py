@@ -13,7 +13,7 @@ from conftest import ROOT
 
 @pytest.fixture
 def conf(monkeypatch):
-    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", "")  # so that what it sets is taken back
+    monkeypatch.setenv("CHURN_METRICS_DIR", "")  # so that what it sets is taken back
 
     def load(**environ):
         for name in ("PORT", "WEB_CONCURRENCY", "DYNO"):

@@ -45,7 +45,7 @@ class Passage:
             if message["type"] == "http.response.start":
                 front.end(exchange, message["status"])
                 headers = MutableHeaders(raw=message.setdefault("headers", []))
-                headers.update(front.headers(exchange, headers))
+                headers.update(dict(front.headers(exchange, headers)))
             elif exchange.method == "HEAD":
                 message = {**message, "body": b""}
             await send(message)

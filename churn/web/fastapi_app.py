@@ -34,7 +34,7 @@ SILENT: TelemetryConfig = {
 
 def create_app(service: Service, settings: Settings, *, short_road: bool = True) -> FastAPI:
     """Return the ASGI application; predictions take the ``short_road`` around FastAPI."""
-    metrics = Metrics(service.model)
+    metrics = Metrics(service.model, settings)
     front = Front(service, settings, metrics)
     docs = Docs(service, settings)
     pages = Pages(service)

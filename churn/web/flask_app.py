@@ -21,7 +21,7 @@ def create_app(service: Service, settings: Settings, *, short_road: bool = True)
     """Return the WSGI application; predictions take the ``short_road`` around Flask."""
     app = Flask("churn", static_folder=None)
     app.url_map.merge_slashes = False  # a path with two is no address of ours, and no redirect
-    metrics = Metrics(service.model)
+    metrics = Metrics(service.model, settings)
     front = Front(service, settings, metrics)
     docs = Docs(service, settings)
     pages = Pages(service)

@@ -12,24 +12,16 @@ import random
 import re
 import shlex
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from urllib.parse import parse_qsl
 
 from churn.errors import RequestError
 from churn.service import JSON, Answer, Said, Service, problem
 from churn.settings import Settings
-from churn.web.metrics import Metrics
+from churn.web.metrics import METHODS, OTHER, ROUTES, Metrics
 
 log = logging.getLogger("churn.requests")
-
-#: The routes as they are counted; whatever else is asked for counts as "other".
-ROUTES = frozenset(
-    {"/", "/ping", "/predict", "/health", "/ready", "/model", "/metrics", "/openapi.json", "/docs"}
-)
-
-#: The methods as they are counted.
-METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 #: The routes that a key guards, where there are keys.
 GUARDED = frozenset({"/predict", "/metrics"})
@@ -47,6 +39,8 @@ HEADERS = {
 NOWHERE = "There is nothing at this address; /docs lists what there is."
 OTHER_METHOD = "This address does not answer to that method; Allow names those it answers to."
 
+_PAIRS = tuple(HEADERS.items())
+
 #: What a caller's own request id may look like; anything else is replaced, not repeated.
 _SANE_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}", re.ASCII)
 
@@ -60,7 +54,7 @@ _SHOW_EXAMPLE = frozenset({400, 401, 405, 415, 422})
 Header = Callable[[str], str | None]
 
 
-@dataclass
+@dataclass(slots=True)
 class Exchange:
     """One request on its way to an answer."""
 
@@ -76,13 +70,13 @@ class Exchange:
 
     @property
     def verb(self) -> str:
-        """The method as it is counted: a caller may make up any word."""
-        return self.method if self.method in METHODS else "other"
+        """The method as it is counted."""
+        return self.method if self.method in METHODS else OTHER
 
     @property
     def route(self) -> str:
         """The path as it is counted."""
-        return self.path if self.path in ROUTES else "other"
+        return self.path if self.path in ROUTES else OTHER
 
 
 def new_id() -> str:
@@ -200,11 +194,19 @@ class Front:
             words += ["-H", "Authorization: Bearer YOUR_KEY"]
         return shlex.join([*words, "-d", json.dumps(self.service.model.example)])
 
-    def headers(self, exchange: Exchange, own: Mapping[str, str]) -> dict[str, str]:
-        """Return the headers an answer lacks, given its own."""
+    def headers(self, exchange: Exchange, own: Iterable[str]) -> list[tuple[str, str]]:
+        """Return the headers an answer lacks, given the names of its own."""
         taken = {name.lower() for name in own}
-        rest = {name: value for name, value in HEADERS.items() if name.lower() not in taken}
-        return {**rest, "X-Request-ID": exchange.id}
+        rest = [(name, value) for name, value in _PAIRS if name.lower() not in taken]
+        return [*rest, ("X-Request-ID", exchange.id)]
+
+    def ended(self, exchange: Exchange, answer: Answer) -> list[tuple[str, str]]:
+        """End an exchange with an answer of the service's own; return all headers of it."""
+        exchange.said = answer.said
+        self.end(exchange, answer.status)
+        if answer.headers:
+            return [*answer.all_headers(), *self.headers(exchange, answer.headers)]
+        return [*answer.all_headers(), *_PAIRS, ("X-Request-ID", exchange.id)]
 
     def end(self, exchange: Exchange, status: int) -> None:
         """Write the line in the log and count."""

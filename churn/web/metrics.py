@@ -1,93 +1,160 @@
-"""Prometheus metrics, summed over all workers where ``PROMETHEUS_MULTIPROC_DIR`` names a folder.
-
-``gunicorn.conf.py`` makes that folder and says when a worker died; what a dead worker counted
-stays in the sums.
-"""
+"""What is counted of every request, as Prometheus text."""
 
 from __future__ import annotations
 
-import os
-from functools import lru_cache
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from itertools import accumulate, count, product
+from threading import Lock
+from typing import TYPE_CHECKING
 
-from prometheus_client import (
-    CONTENT_TYPE_LATEST,
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    generate_latest,
-)
-from prometheus_client.multiprocess import MultiProcessCollector
-
+from churn.errors import SettingsError, reason
 from churn.model import Model
-from churn.service import Answer, Said
+from churn.service import TITLES, Answer, Said
+from churn.settings import Settings
+from churn.web.counts import Counts
+
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
+
+#: The routes as they are counted; whatever else is asked for counts as "other".
+ROUTES = frozenset(
+    {"/", "/ping", "/predict", "/health", "/ready", "/model", "/metrics", "/openapi.json", "/docs"}
+)
+
+#: The methods as they are counted: a caller may make up any word.
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+#: What a label is where it is none of those known.
+OTHER = "other"
 
 #: Seconds: a prediction takes well under a millisecond, a table of ten thousand about one second.
 DURATIONS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
-#: Counters kept at hand: routes times methods times statuses that really come.
-MOST_LABELS = 256
-
 #: Tenths of probability.
 PROBABILITIES = tuple(tenth / 10 for tenth in range(1, 11))
 
+_STATUSES = {status: str(status) for status in (200, 304, *TITLES)}
+
+_VERDICTS = ("leave", "stay")
+
 
 class Metrics:
-    """What is counted of every request."""
+    """Counts of requests, and of what was said of the customers in them.
 
-    def __init__(self, model: Model) -> None:
-        self._registry = registry = CollectorRegistry()
-        self._fields = frozenset(each.name for each in model.schema.fields)
-        self._requests = Counter(
-            "churn_requests", "Requests answered.", ("method", "route", "status"), registry=registry
-        )
-        self._durations = Histogram(
-            "churn_request_seconds", "Time to the answer.", ("route",),
-            buckets=DURATIONS, registry=registry,
-        )  # fmt: skip
-        self._predictions = Counter(
-            "churn_predictions", "Customers scored, by verdict.", ("verdict",), registry=registry
-        )
-        self._probabilities = Histogram(
-            "churn_probability", "Probabilities given.", buckets=PROBABILITIES, registry=registry
-        )
-        self._refused = Counter(
-            "churn_refused_fields", "Values refused, by field.", ("field",), registry=registry
-        )
-        self._outside = Counter(
-            "churn_unseen_ranges", "Numbers outside what training saw, by field.", ("field",),
-            registry=registry,
-        )  # fmt: skip
-        Gauge(
-            "churn_model_info", "The model in service.", ("version",),
-            registry=registry, multiprocess_mode="max",
-        ).labels(model.version).set(1)  # fmt: skip
+    Every label there can be has its place from the start, so that counting is adding.
 
-        # finding a label's counter costs more than counting: each is found once
-        self._request_of = lru_cache(MOST_LABELS)(self._requests.labels)
-        self._duration_of = lru_cache(MOST_LABELS)(self._durations.labels)
-        self._leave = self._predictions.labels("leave")
-        self._stay = self._predictions.labels("stay")
+    :raises SettingsError: the folder that the workers share can't be used.
+    """
+
+    def __init__(self, model: Model, settings: Settings) -> None:
+        self._version = model.version
+        routes = [*sorted(ROUTES), OTHER]
+        fields = [*(each.name for each in model.schema.fields), OTHER]
+        place = count()
+        self._requests = {
+            labels: next(place)
+            for labels in product([*sorted(METHODS), OTHER], routes, [*_STATUSES.values(), OTHER])
+        }
+        self._durations = {route: _places(place, DURATIONS) for route in routes}
+        self._probabilities = _places(place, PROBABILITIES)
+        self._verdicts = {verdict: next(place) for verdict in _VERDICTS}
+        self._refused = {name: next(place) for name in fields}
+        self._outside = {name: next(place) for name in fields}
+        self._counts = Counts(next(place), settings.metrics_dir)
+        self._lock = Lock()
+        if settings.metrics_dir is not None:
+            try:
+                settings.metrics_dir.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise SettingsError(
+                    "CHURN_METRICS_DIR", str(settings.metrics_dir), f"it is no folder that can be "
+                    f"made ({reason(error)})",
+                ) from error  # fmt: skip
 
     def count(self, method: str, route: str, status: int, seconds: float, said: Said) -> None:
         """Count one request, and what was said of the customers in it."""
-        self._request_of(method, route, status).inc()
-        self._duration_of(route).observe(seconds)
-        if said.customers:
-            if said.churning:
-                self._leave.inc(said.churning)
-            if said.customers > said.churning:
-                self._stay.inc(said.customers - said.churning)
+        durations = self._durations[route]
+        with self._lock:
+            numbers = self._counts.own()
+            numbers[self._requests[method, route, _STATUSES.get(status, OTHER)]] += 1
+            numbers[durations[bisect_left(DURATIONS, seconds)]] += 1
+            numbers[durations[-1]] += seconds
             for probability in said.probabilities:
-                self._probabilities.observe(probability)
-        for counter, by_field in ((self._refused, said.refused), (self._outside, said.outside)):
-            for name, times in by_field.items():
-                counter.labels(name if name in self._fields else "other").inc(times)
+                numbers[self._probabilities[bisect_left(PROBABILITIES, probability)]] += 1
+                numbers[self._probabilities[-1]] += probability
+            numbers[self._verdicts["leave"]] += said.churning
+            numbers[self._verdicts["stay"]] += said.customers - said.churning
+            for places, by_field in ((self._refused, said.refused), (self._outside, said.outside)):
+                for name, times in by_field.items():
+                    numbers[places.get(name, places[OTHER])] += times
 
     def answer(self) -> Answer:
         """Return all counts as Prometheus text."""
-        registry = self._registry
-        if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
-            registry = CollectorRegistry()
-            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        # imported when first asked for: many services never are, and start-up counts
+        from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+
+        registry = CollectorRegistry()
+        registry.register(self)
         return Answer(generate_latest(registry), CONTENT_TYPE_LATEST)
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield what was counted, as Prometheus's library wants it."""
+        from prometheus_client.core import (
+            CounterMetricFamily,
+            GaugeMetricFamily,
+            HistogramMetricFamily,
+        )
+
+        totals = self._counts.totals()
+        requests = CounterMetricFamily(
+            "churn_requests", "Requests answered.", labels=("method", "route", "status")
+        )
+        for labels, place in self._requests.items():
+            if totals[place]:
+                requests.add_metric(labels, totals[place])
+        yield requests
+        durations = HistogramMetricFamily(
+            "churn_request_seconds", "Time to the answer.", labels=("route",)
+        )
+        for route, places in self._durations.items():
+            buckets, total = _histogram(totals, places, DURATIONS)
+            if buckets[-1][1]:
+                durations.add_metric((route,), buckets, total)
+        yield durations
+        predictions = CounterMetricFamily(
+            "churn_predictions", "Customers scored, by verdict.", labels=("verdict",)
+        )
+        for verdict, place in self._verdicts.items():
+            predictions.add_metric((verdict,), totals[place])
+        yield predictions
+        buckets, total = _histogram(totals, self._probabilities, PROBABILITIES)
+        yield HistogramMetricFamily(
+            "churn_probability", "Probabilities given.", buckets=buckets, sum_value=total
+        )
+        for name, help_text, by_field in (
+            ("churn_refused_fields", "Values refused, by field.", self._refused),
+            ("churn_unseen_ranges", "Numbers outside what training saw, by field.", self._outside),
+        ):
+            fields = CounterMetricFamily(name, help_text, labels=("field",))
+            for field, place in by_field.items():
+                if totals[place]:
+                    fields.add_metric((field,), totals[place])
+            yield fields
+        model = GaugeMetricFamily("churn_model_info", "The model in service.", labels=("version",))
+        model.add_metric((self._version,), 1)
+        yield model
+
+
+def _places(place: Iterator[int], bounds: Sequence[float]) -> list[int]:
+    """Return the places of a histogram: one a bucket, one for what is above, one for the sum."""
+    return [next(place) for _ in range(len(bounds) + 2)]
+
+
+def _histogram(
+    totals: Sequence[float], places: Sequence[int], bounds: Sequence[float]
+) -> tuple[list[tuple[str, float]], float]:
+    """Return a histogram's buckets, each with what is at most its bound, and its sum."""
+    *counted, total = (totals[place] for place in places)
+    names = [*map(str, bounds), "+Inf"]
+    return list(zip(names, accumulate(counted), strict=True)), total

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from churn.errors import RequestError
 from churn.service import Answer
-from churn.web.front import Exchange, Front, Header, explain_in
+from churn.web.front import Front, Header, explain_in
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -33,28 +34,22 @@ class Passage:
 
         def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
             front.end(exchange, int(status[:3]))
-            return start_response(
-                status, [*headers, *front.headers(exchange, dict(headers)).items()], exc_info
-            )
+            lacking = front.headers(exchange, (name for name, _ in headers))
+            return start_response(status, [*headers, *lacking], exc_info)
 
+        answer = None
         try:
             front.admit(exchange, header)
+            if self._short and method == "POST" and exchange.path == "/predict":
+                answer = predict(environ, front)
         except RequestError as error:
-            return send(front.refusal(exchange, error), start)
-        if self._short and method == "POST" and exchange.path == "/predict":
-            answer = self._predicted(exchange, environ)
-            exchange.said = answer.said
-            return send(answer, start)
-        return self._inner(environ, start)
-
-    def _predicted(self, exchange: Exchange, environ: WSGIEnvironment) -> Answer:
-        """Return the answer to a prediction, without the framework on the way."""
-        try:
-            return predict(environ, self._front)
-        except RequestError as error:
-            return self._front.refusal(exchange, error)
+            answer = front.refusal(exchange, error)
         except Exception as error:
-            return self._front.bug(exchange, error)
+            answer = front.bug(exchange, error)
+        if answer is None:
+            return self._inner(environ, start)
+        start_response(f"{answer.status} {answer.title}", front.ended(exchange, answer))
+        return [answer.body]
 
 
 def predict(environ: WSGIEnvironment, front: Front) -> Answer:
@@ -71,12 +66,6 @@ def predict(environ: WSGIEnvironment, front: Front) -> Answer:
     )
 
 
-def send(answer: Answer, start_response: StartResponse) -> list[bytes]:
-    """Return an answer as WSGI's body, once its status and headers are under way."""
-    start_response(f"{answer.status} {answer.title}", answer.all_headers())
-    return [answer.body]
-
-
 def read_body(environ: WSGIEnvironment, front: Front) -> bytes:
     """Return the request's body, of a stated length or in chunks.
 
@@ -88,14 +77,12 @@ def read_body(environ: WSGIEnvironment, front: Front) -> bytes:
         wanted = min(wanted, int(stated))
     elif not environ.get("wsgi.input_terminated"):  # not chunked: nobody knows where it ends
         return b""
-    parts: list[bytes] = []
+    body = b""
     try:
-        while wanted > 0 and (part := environ["wsgi.input"].read(wanted)):
-            parts.append(part)
-            wanted -= len(part)
+        while len(body) < wanted and (part := environ["wsgi.input"].read(wanted - len(body))):
+            body += part
     except Exception as error:  # each server has its own for a bad chunk, or a caller gone
         raise RequestError(400, "The body broke off, or its chunks are no chunks.") from error
-    body = b"".join(parts)
     if len(body) > front.settings.max_body:
         raise front.too_large()
     return body
@@ -105,8 +92,14 @@ def header_of(environ: WSGIEnvironment) -> Header:
     """Return the function that finds a request's header."""
 
     def header(name: str) -> str | None:
-        key = name.upper().replace("-", "_")
-        found = environ.get(key if key == "CONTENT_LENGTH" else f"HTTP_{key}")
-        return None if found is None else str(found)
+        found: str | None = environ.get(_key(name))
+        return found
 
     return header
+
+
+@cache
+def _key(header: str) -> str:
+    """Return the name that a header goes by in an environ."""
+    key = header.upper().replace("-", "_")
+    return key if key == "CONTENT_LENGTH" else f"HTTP_{key}"
