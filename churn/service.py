@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
@@ -131,7 +132,7 @@ class Service:
 
         :raises RequestError: the request can't be answered; says why, and with which status.
         """
-        if encoding.strip().lower() not in ("", "identity"):
+        if encoding and encoding.strip().lower() not in ("", "identity"):
             raise RequestError(
                 415,
                 f"The body is compressed ({encoding.strip()[:20]}); send it as it is.",
@@ -402,6 +403,7 @@ def _text(body: bytes) -> str:
         ) from error
 
 
+@lru_cache(64)
 def _media(content_type: str) -> str:
     """Return the media type a body claims, its parameters checked and left out."""
     media, *parameters = [part.strip().lower() for part in content_type.split(";")]

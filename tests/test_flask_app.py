@@ -92,8 +92,15 @@ def test_another_request_id_is_replaced(client, given):
 def test_every_answer_carries_the_security_headers(client, path):
     headers = client.get(path).headers
     assert headers["X-Content-Type-Options"] == "nosniff"
-    assert headers["Referrer-Policy"] == "no-referrer"
     assert headers["Content-Security-Policy"].startswith("default-src 'none'")
+    assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
+
+
+@pytest.mark.parametrize("path", ["/", "/docs", "/model"])
+def test_a_page_lies_in_no_frame_and_tells_nobody_where_a_link_stood(client, path):
+    headers = client.get(path, headers={"Accept": "text/html"}).headers
+    assert headers["Referrer-Policy"] == "no-referrer"
+    assert headers["X-Frame-Options"] == "DENY"
 
 
 @pytest.mark.parametrize("path", ["/predict", "/metrics"])

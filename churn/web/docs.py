@@ -9,7 +9,7 @@ from pathlib import Path
 from churn.errors import RequestError
 from churn.service import JSON, Answer, Service
 from churn.settings import Settings
-from churn.web.front import NOWHERE
+from churn.web.front import NOWHERE, PAGE_HEADERS
 from churn.web.openapi import document
 
 #: Swagger UI draws with inline styles and data images; scripts are files of ours alone.
@@ -67,8 +67,8 @@ class Docs:
         :raises RequestError: there is no file of that name.
         """
         if not name:
-            page, policy = _PAGE.encode(), {"Content-Security-Policy": _POLICY}
-            return Answer(page, "text/html; charset=utf-8", headers=policy)
+            headers = {**PAGE_HEADERS, "Content-Security-Policy": _POLICY}
+            return Answer(_PAGE.encode(), "text/html; charset=utf-8", headers=headers)
         if name == "start.js":
             return Answer(_START.encode(), "text/javascript; charset=utf-8", headers=_CACHED)
         found = find_spec("flask_swagger_ui")

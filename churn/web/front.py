@@ -29,8 +29,6 @@ GUARDED = frozenset({"/predict", "/metrics"})
 #: The headers of every answer; a page brings its own policy.
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "X-Frame-Options": "DENY",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "Cache-Control": "no-store",
 }
@@ -38,6 +36,9 @@ HEADERS = {
 #: What is said where nothing is, and where what is there does not answer to that method.
 NOWHERE = "There is nothing at this address; /docs lists what there is."
 OTHER_METHOD = "This address does not answer to that method; Allow names those it answers to."
+
+#: What a page's answer has besides: only a document has links to follow and frames to lie in.
+PAGE_HEADERS = {"Referrer-Policy": "no-referrer", "X-Frame-Options": "DENY"}
 
 _PAIRS = tuple(HEADERS.items())
 

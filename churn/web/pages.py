@@ -22,7 +22,7 @@ from churn.schema import Field, Value
 from churn.scorecard import sigmoid
 from churn.service import Answer, Service
 from churn.web import drawing
-from churn.web.front import NOWHERE
+from churn.web.front import NOWHERE, PAGE_HEADERS
 from churn.web.wording import day, name_of, number, percent, signed, worded
 
 HERE = Path(__file__).parent
@@ -50,6 +50,7 @@ POLICY = "; ".join((
 ))  # fmt: skip
 
 HEADERS = {
+    **PAGE_HEADERS,
     "Content-Security-Policy": POLICY,
     "Cross-Origin-Opener-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
