@@ -81,6 +81,17 @@ def test_loading_a_model_imports_none_of_the_training_libraries():
     assert not set(run.stdout.split()) & LIBRARIES
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["argparse", "prometheus_client", "werkzeug.middleware", "multiprocessing",
+     "flask_swagger_ui", "waitress", "gunicorn", "churn.training", "churn.doctor"],
+)  # fmt: skip
+def test_start_up_imports_nothing_that_only_some_requests_or_commands_need(name):
+    probe = f"import sys, predict; sys.exit({name!r} in sys.modules)"
+    run = subprocess.run([sys.executable, "-c", probe], cwd=ROOT, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+
+
 #: Scores every pickle of other releases, and replays the shipped model's golden customers.
 BARE = """
 import json, sys

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
-from werkzeug.middleware.proxy_fix import ProxyFix
 
 from churn.errors import RequestError
 from churn.service import TITLES, Answer, Service
@@ -27,6 +26,8 @@ def create_app(service: Service, settings: Settings, *, short_road: bool = True)
     pages = Pages(service)
     app.wsgi_app = Passage(app.wsgi_app, front, short=short_road)  # type: ignore[method-assign]
     if hops := settings.trusted_proxies:
+        from werkzeug.middleware.proxy_fix import ProxyFix  # few have a proxy to believe
+
         app.wsgi_app = ProxyFix(app.wsgi_app, hops, hops, hops)  # type: ignore[method-assign]
 
     @app.get("/ping")

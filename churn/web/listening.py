@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 import errno
 import socket
+from typing import TYPE_CHECKING
 
 from churn.errors import SettingsError
+
+if TYPE_CHECKING:
+    import argparse
 
 #: What resolving a name that nobody has ends in.
 _NO_NAME = (socket.EAI_NONAME, socket.EAI_AGAIN)
@@ -14,6 +17,8 @@ _NO_NAME = (socket.EAI_NONAME, socket.EAI_AGAIN)
 
 def options(program: str, description: str, examples: str) -> argparse.Namespace:
     """Return what a serving program's command line asks for: ``host`` and, perhaps, ``port``."""
+    import argparse  # a server that imports the program has a command line of its own
+
     parser = argparse.ArgumentParser(
         prog=program,
         description=description,
