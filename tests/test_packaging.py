@@ -22,10 +22,10 @@ PROJECT = PYPROJECT["project"]
 #: What makes uv.lock anew, at the versions that pipenv locked.
 LOCK_UV = (
     "uv lock --python 3.11 $(pipenv requirements --exclude-markers --exclude-index "
-    '--categories "packages fastapi train dev-packages" | sed "s/^/-P /")'
+    '--categories "packages fastapi granian score train dev-packages" | sed "s/^/-P /")'
 )
 
-CATEGORIES = ("default", "fastapi", "train", "develop")
+CATEGORIES = ("default", "fastapi", "granian", "score", "train", "develop")
 PINS = [(category, name, pin) for category in CATEGORIES for name, pin in LOCK[category].items()]
 
 
@@ -62,14 +62,16 @@ def test_serving_installs_nothing_of_training_or_of_the_other_edition(name):
 
 def ranges_of(packages):
     """Return what a category of the Pipfile asks for, as requirements are written elsewhere."""
-    asked = [
-        f"{name}{about['version']}; {about['markers']}" if isinstance(about, dict) else name + about
-        for name, about in packages.items()
-    ]
+    asked = []
+    for name, about in packages.items():
+        told = about if isinstance(about, dict) else {"version": about}
+        extras = f"[{','.join(told['extras'])}]" if "extras" in told else ""
+        markers = f"; {told['markers']}" if "markers" in told else ""
+        asked.append(f"{name}{extras}{told['version']}{markers}")
     return {str(Requirement(each)) for each in asked}
 
 
-@pytest.mark.parametrize("category", ["packages", "fastapi", "train", "dev-packages"])
+@pytest.mark.parametrize("category", ["packages", "fastapi", "granian", "score", "train", "dev-packages"])
 def test_pyproject_asks_for_what_the_pipfile_asks_for(category):
     groups = {**PYPROJECT["dependency-groups"], "packages": PYPROJECT["project"]["dependencies"]}
     ours = {str(Requirement(each)) for each in groups[category.removesuffix("-packages")]}
@@ -111,7 +113,10 @@ def test_uv_installs_what_pipenv_installs(python):
             need["name"] not in reached
         ):
             reached.add(need["name"])
-            coming += packages[need["name"]].get("dependencies", [])
+            found = packages[need["name"]]
+            coming += found.get("dependencies", [])
+            for extra in need.get("extra", []):
+                coming += found["optional-dependencies"][extra]
     assert reached == {name for _, name, _ in PINS}
 
 
