@@ -27,8 +27,8 @@ DIALECTS = (
     "sqlite",
 )  # fmt: skip
 
-#: What a column holds, as far as its values are read in different ways.
-Type = Literal["text", "number", "boolean"]
+#: What a column holds, as far as its values are read in different ways; "json" is DuckDB's alone.
+Type = Literal["text", "number", "boolean", "json"]
 
 #: The columns added; a reason each field besides, named after it.
 PROBABILITY, CHURN, REFUSED = "churn_probability", "churn", "refused"
@@ -140,7 +140,12 @@ class _Part:
         self._card = card.points[field.name]
         self._average = card.average[field.name]
         self._kind = kind
-        self._column = _name(column)
+        self._column: exp.Expr = _name(column)
+        if kind == "json":  # DuckDB's, of one value
+            self._column = exp.JSONExtractScalar(
+                this=self._column, expression=exp.Literal.string("$")
+            )
+            self._kind = "text"
         self._dialect = dialect
         self._seen: dict[str, Value] = {}
         # who doesn't ask for the value gets from a spelling to its points in one step
@@ -213,7 +218,10 @@ class _Part:
             ordinary = {**ordinary, **dict.fromkeys(sorted(GAPS), self.field.missing)}
         normal = exp.func("REPLACE", self._text, exp.Literal.string(" "), exp.Literal.string("_"))
         found = _lookup(normal, self._by_text(ordinary))
-        odd = {text: value for text, value in known.items() if normalise(text) not in ordinary}
+        odd = {
+            text: value for text, value in known.items()
+            if text not in ordinary and (self.field.missing is None or normalise(text) not in GAPS)
+        }  # fmt: skip
         as_it_is = {**odd, **self._seen}
         found = _lookup(self._column.copy(), self._by_text(as_it_is), found)
         return _case([(nothing, gap)], found) if self.field.missing is not None else found
