@@ -30,8 +30,8 @@ examples:
   python score.py --sql snowflake --table crm.customers --key customer_id
 
 Formats go by the name's ending: .csv, .parquet, .ndjson; .gz and .zst are compressed. The columns
-stay as they came; churn_probability and churn are added. A row that can't be scored is counted, with
-the reason, and kept with --rejects; the exit code is then 1.
+stay as they came; churn_probability and churn are added. A row that can't be scored is counted,
+with the reason, and kept with --rejects; the exit code is then 1.
 """
 
 
@@ -130,7 +130,7 @@ def summary(tally: Tally, asked: argparse.Namespace) -> str:
     if not tally.refused:
         return told
     lines = [f"{told}; {tally.refused:,} could not be scored:"]
-    lines += [f"  {times:,} × {reason}" for reason, times in tally.reasons.most_common(5)]
+    lines += [f"  {times:,} times: {reason}" for reason, times in tally.reasons.most_common(5)]
     kept = f"they are in {asked.rejects}" if asked.rejects else "--rejects FILE keeps them"
     return "\n".join([*lines, f"  {kept}"])
 
@@ -143,9 +143,7 @@ def parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    reader.add_argument(
-        "input", nargs="?", help="file, wildcards in quotes, or - for standard input"
-    )
+    reader.add_argument("input", nargs="?", help="file, wildcards in quotes, or -")
     reader.add_argument("output", nargs="?", help="file to write, or - for standard output")
     reader.add_argument("--format", choices=["csv", "parquet", "json"], help="the input's format")
     reader.add_argument(

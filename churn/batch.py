@@ -7,7 +7,6 @@ understands every spelling the service does and has the words for what is wrong.
 from __future__ import annotations
 
 import csv
-import glob
 import json
 import os
 import shutil
@@ -17,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from glob import glob, has_magic
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -138,7 +138,7 @@ class Scoring:
         :raises DataError: there are none, or they can't be read.
         :raises CustomerError: they lack columns that the model needs.
         """
-        files = tuple(sorted(glob.glob(names))) if glob.has_magic(names) else (names,)
+        files = tuple(sorted(glob(names))) if has_magic(names) else (names,)  # noqa: PTH207
         if not files or not all(Path(each).is_file() for each in files):
             raise DataError(f"{names}: there is no such file")
         form, _ = format_of(files[0], told)
@@ -173,7 +173,7 @@ class Scoring:
         :raises DataError: a file can't be read or written.
         """
         self._open(table)
-        query = self._query(table)
+        query = self._query(table, output.format)
         with whole(output.path) as part:
             self.tally.scored = self._run(_copy(query, part, output, table), progress)
             self._note_broken_rows(table)
@@ -206,28 +206,30 @@ class Scoring:
             source = f"read_parquet({files})"
         self._base.execute(f"CREATE OR REPLACE TEMP VIEW customers AS SELECT * FROM {source}")
 
-    def _query(self, table: Table) -> str:
+    def _query(self, table: Table, form: str) -> str:
         """Return the SELECT that scores the view, every row of it looked at again if need be."""
-        probability, churn = sql.added(table.columns)
-        kept = ", ".join(map(_quoted, table.columns))
-        record = f"to_json(struct_pack({', '.join(f'{_quoted(c)} := {_quoted(c)}' for c in table.columns)}))"
+        probability, churn = map(_quoted, sql.added(table.columns))
+        columns = [_quoted(each) for each in table.columns]
+        kept = ", ".join(columns)
+        shown = kept
+        if table.format == "json" != form:  # each value is JSON still, texts in their quotes
+            shown = ", ".join(f"{each} ->> '$' AS {each}" for each in columns)
+        packed = ", ".join(f"{each} := {each}" for each in columns)
+        record = f"to_json(struct_pack({packed}))"
         inner = sql.select(
             self.model, table.columns, "customers", "duckdb",
             threshold=self.threshold, explain=self.explain, seen=self._seen(table), pretty=False,
         )  # fmt: skip
-        found = f"CASE WHEN {_quoted(probability)} IS NULL THEN second_look({record}) ELSE {_quoted(probability)} END"
-        reasons = ""
+        unknown = f"CASE WHEN {probability} IS NULL"
+        found = f"{unknown} THEN second_look({record}) ELSE {probability} END AS model__found"
+        verdict = f"model__found AS {probability}, model__found >= {self.threshold!r} AS {churn}"
         if self.explain:
-            words = f"CASE WHEN {_quoted(probability)} IS NULL THEN second_words({record}) ELSE {self._in_short()} END"
-            reasons = f", {words} AS model__reasons"
-        order = ""
-        if self.top is not None:
-            order = f" ORDER BY model__found DESC LIMIT {self.top}"
+            words = f"{unknown} THEN second_words({record}) ELSE {self._in_short()} END"
+            found += f", {words} AS model__why"
+            verdict += ", model__why AS reasons"
+        order = "" if self.top is None else f" ORDER BY model__found DESC LIMIT {self.top}"
         return (
-            f"SELECT {kept}, model__found AS {_quoted(probability)}, "
-            f"model__found >= {self.threshold!r} AS {_quoted(churn)}"
-            f"{', model__reasons AS reasons' if self.explain else ''} "
-            f"FROM (SELECT {kept}, {found} AS model__found{reasons} FROM ({inner})) "
+            f"SELECT {shown}, {verdict} FROM (SELECT {kept}, {found} FROM ({inner})) "
             f"WHERE model__found IS NOT NULL{order}"
         )
 

@@ -117,8 +117,12 @@ def select(
 def added(columns: Iterable[str]) -> tuple[str, str]:
     """Return the names of the columns that are added, other than those that are there."""
     taken = {column.lower() for column in columns}
-    free = [f"{each}_predicted" if each in taken else each for each in (PROBABILITY, CHURN)]
-    return free[0], free[1]
+    names = []
+    for name in (PROBABILITY, CHURN):
+        while name in taken:
+            name = f"{name}_predicted"
+        names.append(name)
+    return names[0], names[1]
 
 
 def plain_columns(model: Model, keys: Sequence[str] = ()) -> dict[str, Type]:
