@@ -27,6 +27,7 @@ examples:
   python score.py "exports/*.csv.gz" scored.parquet --rejects rejects.csv
   python score.py customers.parquet leavers.csv --top 1000 --explain
   python score.py - - --format csv < customers.csv > scored.csv
+  python score.py --database postgresql://localhost/crm --table customers --into churn_scores
   python score.py --sql snowflake --table crm.customers --key customer_id
 
 Formats go by the name's ending: .csv, .parquet, .ndjson; .gz and .zst are compressed. The columns
@@ -39,14 +40,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Score as the command line says; return the exit code."""
     asking = parser()
     asked = asking.parse_args(arguments)
-    if not asked.sql and (asked.input is None or asked.output is None):
-        asking.error("say which file to score and where to write it (or --sql); see --help")
+    if not (asked.sql or asked.database or asked.output):
+        asking.error("say which file to score and where to write it; see --help")
     try:
         model = load(asked.model)
         if asked.sql:
             print(statement(model, asked))
             return 0
-        return score(model, asked)
+        return keep_scored(model, asked) if asked.database else score(model, asked)
     except KeyboardInterrupt:
         print("\nscore.py: stopped by Ctrl+C", file=sys.stderr)
         return 130
@@ -78,6 +79,20 @@ def statement(model: Model, asked: argparse.Namespace) -> str:
         model, columns, asked.table, asked.sql,
         threshold=asked.threshold, explain=asked.explain, refused=True,
     )  # fmt: skip
+
+
+def keep_scored(model: Model, asked: argparse.Namespace) -> int:
+    """Score a table of a database into another; return 0 if every row was scored, else 1."""
+    from churn import database
+
+    found = database.keep_scored(
+        model, asked.database, asked.table, asked.into, keys=asked.key, threshold=asked.threshold
+    )
+    told = f"{found.scored:,} customers scored into {asked.into}"
+    if found.refused:
+        told += f"; {found.refused:,} could not be, its column refused says why"
+    print(told, file=sys.stderr)
+    return 1 if found.refused else 0
 
 
 def score(model: Model, asked: argparse.Namespace) -> int:
@@ -157,10 +172,12 @@ def parser() -> argparse.ArgumentParser:
         "--model", type=Path, default=HERE / "churn-model.bin", help="the model's .bin"
     )
     reader.add_argument("--sql", metavar="DIALECT", help="print the SELECT for a database instead")
-    reader.add_argument("--table", default="customers", help="the table that the SELECT reads")
+    reader.add_argument("--table", default="customers", help="the table in the database")
     reader.add_argument(
-        "--key", action="append", default=[], help="a column that the SELECT gives beside the score"
+        "--key", action="append", default=[], help="a column that tells customers apart; repeatable"
     )
+    reader.add_argument("--database", metavar="URL", help="score a table in PostgreSQL instead")
+    reader.add_argument("--into", default="churn_scores", help="the table that keeps its scores")
     return reader
 
 

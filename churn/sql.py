@@ -90,13 +90,15 @@ def select(
         exp.maybe_parse(source, dialect=dialect, into=exp.Table)
     )
     values = [exp.column(part.value) for part in parts if explain]
-    query = _over(query, "cleaned", *kept, *values, *(part.points() for part in parts))
+    query = _over(dialect, query, "cleaned", *kept, *values, *(part.points() for part in parts))
     logit: exp.Expr = _number(card.base)
     for part in parts:
         logit = exp.Add(this=logit, expression=exp.column(part.point))
     points = [exp.column(part.point) for part in parts if explain or refused]
-    query = _over(query, "pointed", *kept, *values, *points, exp.alias_(logit, _LOGIT))
-    query = _over(query, "added", *kept, *values, *points, exp.alias_(_sigmoid(), _PROBABILITY))
+    query = _over(dialect, query, "pointed", *kept, *values, *points, exp.alias_(logit, _LOGIT))
+    query = _over(
+        dialect, query, "added", *kept, *values, *points, exp.alias_(_sigmoid(), _PROBABILITY)
+    )
     verdict = exp.GTE(
         this=exp.column(_PROBABILITY),
         expression=_number(model.manifest.threshold if threshold is None else threshold),
@@ -111,7 +113,7 @@ def select(
         chosen += [each for part in parts for each in part.reason()]
     if refused:
         chosen.append(exp.alias_(_refused(parts), REFUSED))
-    return _over(query, "scored", *chosen).sql(dialect=dialect, pretty=pretty)
+    return _over(dialect, query, "scored", *chosen).sql(dialect=dialect, pretty=pretty)
 
 
 def added(columns: Iterable[str]) -> tuple[str, str]:
@@ -145,6 +147,8 @@ class _Part:
         self._average = card.average[field.name]
         self._kind = kind
         self._column: exp.Expr = _name(column)
+        if kind == "text" and dialect == "postgres":  # an enum, say, or a date
+            self._column = exp.Cast(this=self._column, to=exp.DataType.build("text"))
         if kind == "json":  # DuckDB's, of one value
             self._column = exp.JSONExtractScalar(
                 this=self._column, expression=exp.Literal.string("$")
@@ -263,7 +267,12 @@ class _Part:
         """Return the column as a double; NULL where its text is no number."""
         double = exp.DataType.build("double")
         if self._kind == "number":
-            return exp.Cast(this=self._column.copy(), to=double)
+            cast = exp.Cast(this=self._column.copy(), to=double)
+            if self._dialect != "postgres":
+                return cast
+            greatest = _number(GREATEST)  # a decimal beyond what a double holds is an error there
+            fits = exp.Between(this=self._column.copy(), low=exp.Neg(this=greatest), high=greatest)
+            return _case([(fits, cast)], exp.Null())
         text = self._text
         plain = exp.func("REGEXP_FULL_MATCH", self._column.copy(), exp.Literal.string(_PLAIN))
         if self._dialect == "sqlite":
@@ -276,9 +285,15 @@ class _Part:
         return _case(pairs, exp.Null())
 
 
-def _over(query: exp.Select, name: str, *columns: exp.Expr) -> exp.Select:
-    """Return a SELECT of columns from another's."""
-    return exp.select(*(each.copy() for each in columns)).from_(query.subquery(name))
+def _over(dialect: str, query: exp.Select, name: str, *columns: exp.Expr) -> exp.Select:
+    """Return a SELECT of columns from another's.
+
+    Engines that would write the inner expressions out wherever they are used are kept from it.
+    """
+    chosen = exp.select(*(each.copy() for each in columns))
+    if dialect == "sqlite":
+        return chosen.from_(name).with_(name, as_=query, materialized=True)
+    return chosen.from_((query.offset(0) if dialect == "postgres" else query).subquery(name))
 
 
 def _name(column: str) -> exp.Column:
