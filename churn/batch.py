@@ -7,6 +7,7 @@ understands every spelling the service does and has the words for what is wrong.
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import shutil
@@ -290,8 +291,9 @@ class Scoring:
             "SELECT any_value(error_type), any_value(csv_line) FROM reject_errors "
             "GROUP BY file_id, line ORDER BY file_id, line"
         ).fetchall()
-        for kind, text in broken:
-            cells = len(next(csv.reader([text or ""], delimiter=table.delimiter), []))
+        for kind, line in broken:
+            text = str(line or "").strip("\r\n")
+            cells = _cells(text, table.delimiter)
             words = {
                 "UNQUOTED VALUE": "has a quote that doesn't match",
                 "INVALID ENCODING": "is not UTF-8",
@@ -307,9 +309,9 @@ class Scoring:
         line = self._base.execute(
             f"SELECT line FROM read_csv({_text(name)}, columns = {{'line': 'VARCHAR'}}, "
             "auto_detect = false, header = false, delim = '\x01', quote = '', escape = '', "
-            "ignore_errors = true) LIMIT 1"
+            "ignore_errors = true, strict_mode = false) LIMIT 1"
         ).fetchone()
-        return "" if line is None else str(line[0] or "").removeprefix("\ufeff")
+        return "" if line is None else str(line[0] or "").removeprefix("\ufeff").rstrip("\r")
 
     def _run(self, statement: str, progress: Progress) -> int:
         """Run a COPY while somebody looks on; return how many rows it wrote."""
@@ -342,6 +344,8 @@ def _copy(query: str, part: Path, target: Target, table: Table) -> str:
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
     """Yield where to write a file that is to appear at ``path`` only when it is whole."""
+    if not path.parent.is_dir():
+        raise DataError(f"{path}: there is no folder {path.parent}")
     part = path.with_name(f".{path.name}.part")
     try:
         yield part
@@ -350,6 +354,11 @@ def whole(path: Path) -> Iterator[Path]:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _cells(text: str, delimiter: str) -> int:
+    """Return how many cells a row has."""
+    return len(next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), []))
 
 
 def _kind(duckdb_type: str) -> Type:
