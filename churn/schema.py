@@ -197,7 +197,7 @@ class Field:
         return cls(**{**known, "values": tuple(told.get("values", ()))})
 
     @cached_property
-    def _spellings(self) -> dict[str, Value]:
+    def spellings(self) -> dict[str, Value]:
         """Every spelling that is one of the values, in the model's spelling."""
         known: list[Value] = [*self.values, *([] if self.missing is None else [self.missing])]
         exact = {str(value): value for value in known}
@@ -220,7 +220,7 @@ class Field:
             return self.missing
         if value is not None and not self.numeric:
             # a vectorizer from elsewhere may know "na" as a value
-            found = self._spellings.get(value, self._spellings.get(normalise(value)))
+            found = self.spellings.get(value, self.spellings.get(normalise(value)))
             if found is not None:
                 return found
         raise _Refused("is empty, and training never saw it empty")
@@ -235,11 +235,11 @@ class Field:
         if isinstance(value, float) and value.is_integer():
             value = int(value)
         text = _digits(value) if isinstance(value, int) else str(value)
-        found = self._spellings.get(text)
+        found = self.spellings.get(text)
         if found is None:
-            found = self._spellings.get(normalise(text))
+            found = self.spellings.get(normalise(text))
         if found is None:
-            raise _Refused("is not a value the model knows", closest(text, self._spellings))
+            raise _Refused("is not a value the model knows", closest(text, self.spellings))
         return found
 
     def _number(self, value: str | float) -> Value:
@@ -257,7 +257,7 @@ class Field:
         return number
 
     def _knows(self, text: str) -> bool:
-        return normalise(text) in self._spellings
+        return normalise(text) in self.spellings
 
     def _three_valued(self) -> Field:
         """Return a yes/no whose gaps are a third possibility as the field it really is."""
@@ -420,15 +420,16 @@ class Schema:
             raise CustomerError(problems)
         return customer
 
-    def check_columns(self, header: Sequence[str], *, strict: bool = False) -> None:
-        """Check that a table's columns tell of customers, whatever its rows hold.
+    def check_columns(self, header: Sequence[str], *, strict: bool = False) -> dict[str, str]:
+        """Return the column of each field, in the schema's order, whatever a table's rows hold.
 
         :raises CustomerError: with every column that is missing or stands twice.
         """
-        _, problems = self._matched(dict.fromkeys(header), strict)
+        columns, problems = self._matched(dict.fromkeys(header), strict)
         problems += [Problem(name, "stands twice in the header") for name in repeated(header)]
         if problems:
             raise CustomerError(problems)
+        return columns
 
     def outside(self, customer: Customer) -> list[str]:
         """Return the fields whose numbers lie outside what training saw."""

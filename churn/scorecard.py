@@ -91,7 +91,7 @@ class Curve:
     points: tuple[float, ...]
     below: float = 0.0
     above: float = 0.0
-    _pieces: tuple[tuple[float, float, float], ...] = field(init=False, repr=False, compare=False)
+    pieces: tuple[tuple[float, float, float], ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Keep each piece as (where it is anchored, points there, slope)."""
@@ -99,11 +99,11 @@ class Curve:
         slopes = [(q - p) / (b - a) if a < b else 0.0 for (a, p), (b, q) in pairwise(ends)]
         pieces = [(*ends[0], self.below)]
         pieces += [(*end, slope) for end, slope in zip(ends, [*slopes, self.above], strict=True)]
-        object.__setattr__(self, "_pieces", tuple(pieces))
+        object.__setattr__(self, "pieces", tuple(pieces))
 
     def __call__(self, number: float) -> float:
         """Return the points of ``number``, in log-odds."""
-        anchor, points, slope = self._pieces[bisect_right(self.knots, number)]
+        anchor, points, slope = self.pieces[bisect_right(self.knots, number)]
         return points + slope * (number - anchor)
 
     @classmethod
@@ -318,7 +318,7 @@ class _Column:
         points = tuple(weight * self.scale * (i == at) for i in range(len(knots)))
         if not goes_on:
             return Curve(knots, points)
-        ends = Curve(knots, points)._pieces
+        ends = Curve(knots, points).pieces
         return Curve(knots, points, ends[1][2], ends[-2][2])
 
 
@@ -350,7 +350,7 @@ def _worked_out(model: Node, features: int) -> tuple[float, list[Curve], list[An
     for weight, column in zip(weights, columns, strict=True):
         curves[column.feature].append(column.curve(weight))
     totals = [_total(each, work) for each in curves]
-    told = [base, *(number for total in totals for piece in total._pieces for number in piece)]
+    told = [base, *(number for total in totals for piece in total.pieces for number in piece)]
     if not all(abs(number) <= GREATEST for number in told):
         raise ArtifactError("it holds a number too large to compute with, or none: train it again")
     return base, totals, classes

@@ -71,7 +71,9 @@ def ranges_of(packages):
     return {str(Requirement(each)) for each in asked}
 
 
-@pytest.mark.parametrize("category", ["packages", "fastapi", "granian", "score", "train", "dev-packages"])
+@pytest.mark.parametrize(
+    "category", ["packages", "fastapi", "granian", "score", "train", "dev-packages"]
+)
 def test_pyproject_asks_for_what_the_pipfile_asks_for(category):
     groups = {**PYPROJECT["dependency-groups"], "packages": PYPROJECT["project"]["dependencies"]}
     ours = {str(Requirement(each)) for each in groups[category.removesuffix("-packages")]}

@@ -1,0 +1,381 @@
+"""The model as one SQL SELECT, for whatever engine holds the customers.
+
+It gives the service's numbers, to the rounding of a float: tables and curves, gaps, raw spellings,
+the threshold. What it doesn't take it refuses with NULL, never with another number. It takes all
+that the service takes, but for a few spellings that no table has: white space beyond ASCII around a
+value, numbers of more than 120 digits or with exponents beyond 99, and capitals beyond ASCII where
+the engine's LOWER leaves them alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import Literal
+
+import sqlglot
+from sqlglot import exp
+
+from churn.errors import CustomerError, DataError
+from churn.model import Model
+from churn.schema import GAPS, GREATEST, GREATEST_WHOLE, YES_NO, Field, Value, normalise
+from churn.scorecard import Curve, Scorecard
+
+#: The dialects that there are, under sqlglot's names.
+DIALECTS = (
+    "athena", "bigquery", "databricks", "duckdb", "postgres", "redshift", "snowflake", "spark",
+    "sqlite",
+)  # fmt: skip
+
+#: What a column holds, as far as its values are read in different ways.
+Type = Literal["text", "number", "boolean"]
+
+#: The columns added; a reason each field besides, named after it.
+PROBABILITY, CHURN, REFUSED = "churn_probability", "churn", "refused"
+
+#: What they are on the way, so that no column of the table's own has the name.
+_LOGIT, _PROBABILITY = "model__logit", "model__probability"
+
+#: The white space of ASCII, which is stripped.
+_SPACE = " \t\n\r\v\f"
+
+#: A number as text, small enough for every engine to read without an error.
+_NUMBER = r"^[+-]?([0-9]{1,120}([.][0-9]{0,120})?|[.][0-9]{1,120})(e[+-]?0{0,9}[0-9]{1,2})?$"
+
+#: Numbers as most tables have them.
+_PLAIN = r"[0-9]{1,15}([.][0-9]{1,15})?"
+
+#: Log-odds below which the odds are nothing; an engine's EXP fails on what is far below.
+_LEAST_LOGIT = -700
+
+
+def select(
+    model: Model,
+    columns: Mapping[str, Type],
+    source: str,
+    dialect: str,
+    *,
+    threshold: float | None = None,
+    explain: bool = False,
+    refused: bool = False,
+    seen: Mapping[str, Iterable[str]] | None = None,
+    pretty: bool = True,
+) -> str:
+    """Return the SELECT that scores ``source``, a table of these ``columns``.
+
+    It gives the columns as they are, the probability (a double between 0 and 1, NULL where a value
+    is not one that the model knows) and the verdict; with ``explain`` also, for each field, its
+    points against the average customer in log-odds, as ``points_…``, and its value as the model
+    spells it, as ``value_…``; with ``refused`` the names of the fields that were not understood.
+    Texts that were ``seen`` in a column, as they stand there, are looked for first, which changes
+    nothing but the time taken.
+
+    :raises CustomerError: columns are missing, or stand twice.
+    :raises DataError: the model is no scorecard, or the dialect is none of :data:`DIALECTS`.
+    """
+    if dialect not in DIALECTS:
+        raise DataError(f"there is no SQL dialect {dialect!r}: choose one of {', '.join(DIALECTS)}")
+    card = model.scorecard
+    if card is None:
+        raise DataError("the model is no scorecard, and only a scorecard is an SQL expression")
+    places = model.schema.check_columns(list(columns))
+    parts = [
+        _Part(each, card, at, places[each.name], columns[places[each.name]], dialect, explain)
+        for at, each in enumerate(model.schema.fields)
+    ]
+    for part in parts:
+        part.look_first_for((seen or {}).get(places[part.field.name], ()))
+    kept: list[exp.Expr] = [_name(column) for column in columns]
+    query = exp.select(*kept, *(part.clean() for part in parts)).from_(
+        exp.maybe_parse(source, dialect=dialect, into=exp.Table)
+    )
+    values = [exp.column(part.value) for part in parts if explain]
+    query = _over(query, "cleaned", *kept, *values, *(part.points() for part in parts))
+    logit: exp.Expr = _number(card.base)
+    for part in parts:
+        logit = exp.Add(this=logit, expression=exp.column(part.point))
+    points = [exp.column(part.point) for part in parts if explain or refused]
+    query = _over(query, "pointed", *kept, *values, *points, exp.alias_(logit, _LOGIT))
+    query = _over(query, "added", *kept, *values, *points, exp.alias_(_sigmoid(), _PROBABILITY))
+    verdict = exp.GTE(
+        this=exp.column(_PROBABILITY),
+        expression=_number(model.manifest.threshold if threshold is None else threshold),
+    )
+    probability, churn = added(columns)
+    chosen = [
+        *kept,
+        exp.column(_PROBABILITY).as_(probability, quoted=True),
+        verdict.as_(churn, quoted=True),
+    ]
+    if explain:
+        chosen += [each for part in parts for each in part.reason()]
+    if refused:
+        chosen.append(exp.alias_(_refused(parts), REFUSED))
+    return _over(query, "scored", *chosen).sql(dialect=dialect, pretty=pretty)
+
+
+def added(columns: Iterable[str]) -> tuple[str, str]:
+    """Return the names of the columns that are added, other than those that are there."""
+    taken = {column.lower() for column in columns}
+    free = [f"{each}_predicted" if each in taken else each for each in (PROBABILITY, CHURN)]
+    return free[0], free[1]
+
+
+def plain_columns(model: Model, keys: Sequence[str] = ()) -> dict[str, Type]:
+    """Return the columns of a table made for the model, with ``keys`` that tell customers apart."""
+    kinds: dict[str, Type] = dict.fromkeys(keys, "text")
+    for each in model.schema.fields:
+        kinds[each.name] = "number" if each.numeric else "text"
+    return kinds
+
+
+class _Part:
+    """What a field adds to the SELECT."""
+
+    def __init__(
+        self, field: Field, card: Scorecard, at: int, column: str, kind: Type, dialect: str,
+        explain: bool,
+    ) -> None:  # fmt: skip
+        self.field = field
+        self._card = card.points[field.name]
+        self._average = card.average[field.name]
+        self._kind = kind
+        self._column = _name(column)
+        self._dialect = dialect
+        self._seen: dict[str, Value] = {}
+        # who doesn't ask for the value gets from a spelling to its points in one step
+        self._direct = not explain and not field.numeric
+        self.value, self.point = f"model__value_{at}", f"model__points_{at}"
+
+    def look_first_for(self, texts: Iterable[str]) -> None:
+        """Have texts looked for as they are, before any are put into the model's spelling."""
+        for text in texts if self._kind == "text" and not self.field.numeric else ():
+            with suppress(CustomerError):
+                self._seen[text] = self.field.clean(text)
+
+    def clean(self) -> exp.Expr:
+        """Return the value as the model spells it; NULL where it is none."""
+        known = self._number_of() if self.field.numeric else self._category_of()
+        return exp.alias_(known, self.value)
+
+    def points(self) -> exp.Expr:
+        """Return the points of the clean value, in log-odds."""
+        value = exp.column(self.value)
+        if isinstance(self._card, Curve):
+            return exp.alias_(_curve(self._card, value), self.point)
+        if self._direct:
+            return exp.alias_(value, self.point)
+        table = {_literal(key): _number(points) for key, points in self._card.items()}
+        return exp.alias_(_lookup(value, table.items()), self.point)
+
+    def _told(self, value: Value) -> exp.Expr:
+        """Return what stands for a value on the way: itself, or its points at once."""
+        if self._direct and not isinstance(self._card, Curve):
+            return _number(self._card[value])
+        return _literal(value)
+
+    def reason(self) -> list[exp.Expr]:
+        """Return the clean value, and its points against the average customer."""
+        points = exp.Sub(this=exp.column(self.point), expression=_number(self._average))
+        name = self.field.name
+        return [
+            exp.column(self.value).as_(f"value_{name}", quoted=True),
+            points.as_(f"points_{name}", quoted=True),
+        ]
+
+    @property
+    def _text(self) -> exp.Expr:
+        """The column's text, white space stripped, in lower case."""
+        stripped = exp.Trim(this=self._column.copy(), expression=exp.Literal.string(_SPACE))
+        return exp.func("LOWER", stripped)
+
+    def _gap(self) -> exp.Expr:
+        """Return whether there is a gap."""
+        empty: exp.Expr = exp.Is(this=self._column.copy(), expression=exp.Null())
+        if self._kind == "text":
+            empty = exp.or_(empty, self._text.isin(*sorted(GAPS)))
+        return empty
+
+    def _category_of(self) -> exp.Expr:
+        known, tell = self.field.spellings, self._told
+        gap = exp.Null() if self.field.missing is None else tell(self.field.missing)
+        nothing = exp.Is(this=self._column.copy(), expression=exp.Null())
+        if self._kind == "boolean":
+            values = self.field.values
+            flags = tuple(normalise(str(each)) for each in values) in YES_NO
+            yes, no = (tell(values[at]) if flags else exp.Null() for at in (True, False))
+            return _case([(self._column, yes), (self._column.not_(), no)], gap)
+        if self._kind == "number":
+            numbers = [(_number(key), tell(value)) for key, value in _as_numbers(known).items()]
+            return _case([(nothing, gap)], _lookup(self._column.copy(), numbers))
+        ordinary = {text: value for text, value in known.items() if normalise(text) == text}
+        if self.field.missing is not None:  # a gap before all else, whatever is known by its name
+            ordinary = {**ordinary, **dict.fromkeys(sorted(GAPS), self.field.missing)}
+        normal = exp.func("REPLACE", self._text, exp.Literal.string(" "), exp.Literal.string("_"))
+        found = _lookup(normal, self._by_text(ordinary))
+        odd = {text: value for text, value in known.items() if normalise(text) not in ordinary}
+        as_it_is = {**odd, **self._seen}
+        found = _lookup(self._column.copy(), self._by_text(as_it_is), found)
+        return _case([(nothing, gap)], found) if self.field.missing is not None else found
+
+    def _by_text(self, values: Mapping[str, Value]) -> list[tuple[exp.Expr, exp.Expr]]:
+        return [(exp.Literal.string(text), self._told(value)) for text, value in values.items()]
+
+    def _number_of(self) -> exp.Expr:
+        if self._kind == "boolean":
+            # true and false are 1 and 0 where the field is a yes/no, and nothing elsewhere
+            flags = self.field.values == (0, 1)
+            yes, no = (_number(each) if flags else exp.Null() for each in (1, 0))
+            known = _case([(self._column, yes), (self._column.not_(), no)], exp.Null())
+        else:
+            number = self._double()
+            known = _case([(self._allowed(number), number.copy())], exp.Null())
+        if self.field.missing is None:
+            return known
+        gap = _case([(self._gap(), _number(float(self.field.missing)))], exp.Null())
+        return exp.func("COALESCE", known, gap)
+
+    def _allowed(self, number: exp.Expr) -> exp.Expr:
+        """Return whether the field knows a number."""
+        field = self.field
+        if field.values:
+            return number.copy().isin(_number(0), _number(1))
+        greatest = GREATEST_WHOLE if field.kind == "integer" else GREATEST
+        least = 0 if field.low is not None and field.low >= 0 else -greatest
+        known = exp.Between(this=number.copy(), low=_number(least), high=_number(greatest))
+        if field.kind != "integer":
+            return known
+        return exp.and_(known, number.copy().eq(exp.func("ROUND", number.copy())))
+
+    def _double(self) -> exp.Expr:
+        """Return the column as a double; NULL where its text is no number."""
+        double = exp.DataType.build("double")
+        if self._kind == "number":
+            return exp.Cast(this=self._column.copy(), to=double)
+        text = self._text
+        plain = exp.func("REGEXP_FULL_MATCH", self._column.copy(), exp.Literal.string(_PLAIN))
+        if self._dialect == "sqlite":
+            is_number = _is_number_in_sqlite(text)
+        else:
+            is_number = exp.RegexpLike(this=text.copy(), expression=exp.Literal.string(_NUMBER))
+        pairs = [(is_number, exp.Cast(this=text, to=double))]
+        if self._dialect == "duckdb":  # by far the most, and quick to tell
+            pairs.insert(0, (plain, exp.Cast(this=self._column.copy(), to=double)))
+        return _case(pairs, exp.Null())
+
+
+def _over(query: exp.Select, name: str, *columns: exp.Expr) -> exp.Select:
+    """Return a SELECT of columns from another's."""
+    return exp.select(*(each.copy() for each in columns)).from_(query.subquery(name))
+
+
+def _name(column: str) -> exp.Column:
+    return exp.column(column, quoted=True)
+
+
+def _literal(value: Value) -> exp.Expr:
+    return exp.Literal.string(value) if isinstance(value, str) else _number(value)
+
+
+def _number(number: float) -> exp.Expr:
+    """Return a double; with an exponent no engine takes it for a decimal."""
+    text = repr(abs(float(number)))
+    literal = exp.Literal.number(text if "e" in text else f"{text}e0")
+    return exp.Neg(this=literal) if number < 0 else literal
+
+
+def _case(pairs: Iterable[tuple[exp.Expr, exp.Expr]], default: exp.Expr) -> exp.Expr:
+    case = exp.Case()
+    for condition, value in pairs:
+        case = case.when(condition.copy(), value)
+    if not case.args.get("ifs"):
+        return default
+    return case if isinstance(default, exp.Null) else case.else_(default)
+
+
+def _lookup(
+    value: exp.Expr, table: Iterable[tuple[exp.Expr, exp.Expr]], default: exp.Expr | None = None
+) -> exp.Expr:
+    """Return what a table has for a value; the default, or else NULL, where it has nothing."""
+    case = exp.Case(this=value)
+    for key, found in table:
+        case = case.when(key, found)
+    if not case.args.get("ifs"):
+        return default or exp.Null()
+    return case if default is None or isinstance(default, exp.Null) else case.else_(default)
+
+
+def _curve(curve: Curve, number: exp.Expr) -> exp.Expr:
+    """Return a curve's points, by halves: the right piece after few comparisons."""
+    pieces = [_piece(number, *piece) for piece in curve.pieces]
+
+    def between(first: int, last: int) -> exp.Expr:
+        if first == last:
+            return pieces[first]
+        middle = (first + last + 1) // 2  # the piece that starts at the knot before it
+        below = exp.LT(this=number.copy(), expression=_number(curve.knots[middle - 1]))
+        return exp.Case().when(below, between(first, middle - 1)).else_(between(middle, last))
+
+    known = exp.Is(this=number.copy(), expression=exp.Null()).not_()
+    return _case([(known, between(0, len(pieces) - 1))], exp.Null())
+
+
+def _piece(number: exp.Expr, anchor: float, points: float, slope: float) -> exp.Expr:
+    if slope == 0:
+        return _number(points)
+    away = exp.paren(exp.Sub(this=number.copy(), expression=exp.paren(_number(anchor))))
+    rise = exp.Mul(this=exp.paren(_number(slope)), expression=away)
+    return exp.Add(this=_number(points), expression=rise)
+
+
+def _sigmoid() -> exp.Expr:
+    """Return the probability of the log-odds; the least are cut, where it is 0 either way."""
+    logit = exp.func("GREATEST", exp.column(_LOGIT), _number(_LEAST_LOGIT))
+    known = exp.Is(this=exp.column(_LOGIT), expression=exp.Null()).not_()
+    odds = exp.Exp(this=exp.Neg(this=exp.paren(logit)))
+    share = exp.Div(
+        this=_number(1), expression=exp.paren(exp.Add(this=_number(1), expression=odds))
+    )
+    # engines differ on whether GREATEST leaves out a NULL
+    return _case([(known, share)], exp.Null())
+
+
+def _refused(parts: Sequence[_Part]) -> exp.Expr:
+    """Return the names of the fields that were not understood, with commas between."""
+    names: exp.Expr = exp.Literal.string("")
+    for part in parts:
+        unknown = exp.Is(this=exp.column(part.point), expression=exp.Null())
+        told = exp.Case().when(unknown, exp.Literal.string(f"{part.field.name}, "))
+        names = exp.DPipe(this=names, expression=told.else_(exp.Literal.string("")))
+    stripped = exp.Trim(this=exp.paren(names), expression=exp.Literal.string(", "))
+    return exp.func("NULLIF", stripped, exp.Literal.string(""))
+
+
+def _as_numbers(known: Mapping[str, Value]) -> dict[float, Value]:
+    """Return the values whose spelling is that of a number, by the number."""
+    numbers: dict[float, Value] = {}
+    for text, value in known.items():
+        try:
+            number = float(text)
+        except ValueError:
+            continue
+        whole = number.is_integer() and abs(number) <= GREATEST_WHOLE
+        if text == str(int(number) if whole else number):
+            numbers[number] = value
+    return numbers
+
+
+def _is_number_in_sqlite(text: exp.Expr) -> exp.Expr:
+    """Return whether text is a number, in a dialect that has no regular expressions."""
+    told = text.sql(dialect="sqlite")
+    mantissa = f"LTRIM(SUBSTR({told}, 1, INSTR({told} || 'e', 'e') - 1))"
+    digits = f"SUBSTR({mantissa}, 1 + (SUBSTR({mantissa}, 1, 1) IN ('+', '-')))"
+    exponent = f"SUBSTR({told}, INSTR({told} || 'e', 'e') + 1)"
+    power = f"SUBSTR({exponent}, 1 + (SUBSTR({exponent}, 1, 1) IN ('+', '-')))"
+    return sqlglot.parse_one(
+        f"NOT {digits} GLOB '*[^0-9.]*' AND {digits} GLOB '*[0-9]*' "
+        f"AND LENGTH({digits}) - LENGTH(REPLACE({digits}, '.', '')) <= 1 "
+        f"AND (INSTR({told}, 'e') = 0 OR (NOT {power} GLOB '*[^0-9]*' AND LENGTH({power}) > 0 "
+        f"AND LENGTH(LTRIM({power}, '0')) <= 2)) AND LENGTH({digits}) <= 240",
+        dialect="sqlite",
+    )
