@@ -29,13 +29,11 @@ def draw(figures: dict[str, Any], path: Path) -> None:
     axes.set_xscale("log")
     axes.set_xlim(values[0] / 2.5, values[-1] * 2.4)
     axes.margins(y=0.02)
-    axes.set_title(
-        f"Requests a second, {count} connections, two workers on {figures['cpus']} CPUs"
-        " (logarithmic)", loc="left", fontsize=10.5, fontweight="bold", color=INK, x=0,
-    )  # fmt: skip
+    title = f"Requests a second at {count} connections, on {figures['cpus']} CPUs (log scale)"
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold", color=INK)
     axes.spines[:].set_visible(False)
-    axes.tick_params(left=False, labelsize=8.5, labelcolor=FAINT, axis="x", which="both")
-    axes.tick_params(left=False, axis="y")
+    axes.tick_params("x", which="both", bottom=False, labelsize=8.5, labelcolor=FAINT)
+    axes.tick_params("y", left=False)
     axes.grid(axis="x", color="#eef1f5", zorder=0)
     axes.set_axisbelow(True)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")

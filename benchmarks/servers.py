@@ -40,10 +40,13 @@ def main() -> int:
     asked = options()
     try:
         figures = json.loads(asked.read.read_text("utf-8")) if asked.read else measured(asked)
+        print("\n".join(report(figures)))
     except (Skipped, OSError, ValueError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
-    print("\n".join(report(figures)))
+    except (KeyError, TypeError):
+        print(f"bench: {asked.read} is no run that --json saved", file=sys.stderr)
+        return 1
     if asked.json:
         asked.json.write_text(json.dumps(figures, indent=1) + "\n", "utf-8")
     if asked.chart:
@@ -60,7 +63,7 @@ def options() -> argparse.Namespace:
         epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     parser.add_argument("--rounds", type=int, default=3, help="runs of each service (default: 3)")
-    parser.add_argument("--seconds", type=float, default=4, help="of each load (default: 4)")
+    parser.add_argument("--seconds", type=int, default=4, help="of each load (default: 4)")
     parser.add_argument("--connections", type=int, nargs="+", default=[1, 16, 64], metavar="N")
     parser.add_argument("--only", nargs="+", metavar="WORD", help="services with such a word")
     parser.add_argument("--json", type=Path, metavar="FILE", help="save the figures")
@@ -97,7 +100,7 @@ def named(service: Service, words: list[str] | None) -> bool:
     return not words or any(word in service.name for word in words)
 
 
-def one_run(server: Server, connections: list[int], seconds: float) -> Figures:
+def one_run(server: Server, connections: list[int], seconds: int) -> Figures:
     """Return what one service does under load.
 
     :raises Skipped: it answers with something else than a prediction.

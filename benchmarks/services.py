@@ -29,8 +29,9 @@ PATIENCE = 90
 
 GUNICORN = ("-m", "gunicorn", "--bind", "127.0.0.1:{port}", "--workers", "2")
 THREADED = (*GUNICORN, "--worker-class", "gthread", "--threads", "4", "--keep-alive", "75")
+#: Threads start when needed; a client that stops in the middle of a body holds one.
 GRANIAN = (
-    "-m", "granian", "--interface", "wsgi", "--workers", "2", "--blocking-threads", "1", "--no-ws",
+    "-m", "granian", "--interface", "wsgi", "--workers", "2", "--blocking-threads", "80", "--no-ws",
     "--log-level", "warning", "--host", "127.0.0.1", "--port", "{port}",
 )  # fmt: skip
 UVICORN = (

@@ -39,17 +39,17 @@ class Load:
     broken: int = 0
 
 
-def load(server: Server, connections: int, seconds: float) -> Load:
+def load(server: Server, connections: int, seconds: int) -> Load:
     """Return what wrk got from a server, and what that cost it.
 
-    :raises Skipped: there is no wrk.
+    :raises Skipped: there is no wrk, or it fails.
     """
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder) / "post.lua"
         body = json.dumps(CUSTOMER.read_text("utf-8"))
         script.write_text(SCRIPT.replace("{media}", JSON).replace("{body}", body), "utf-8")
         command = [
-            "wrk", "--threads=1", f"--connections={connections}", f"--duration={seconds:g}s",
+            "wrk", "--threads=1", f"--connections={connections}", f"--duration={seconds}s",
             "--timeout=5s", f"--script={script}", server.url,
         ]  # fmt: skip
         before = cpu(server.pid)
@@ -57,6 +57,8 @@ def load(server: Server, connections: int, seconds: float) -> Load:
             told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         except FileNotFoundError:
             raise Skipped("wrk makes the load: apt-get install wrk") from None
+        except subprocess.CalledProcessError as error:
+            raise Skipped(f"wrk failed: {(error.stderr or error.stdout).strip()}") from None
         spent = cpu(server.pid) - before
     return understood(told.rpartition("\n")[2], spent)
 
