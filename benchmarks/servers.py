@@ -21,6 +21,8 @@ from proc import memory, tree
 from services import NAIVE, SERVICES, Server, Service, Skipped, running
 from wrk import load
 
+ALL = [each.name for each in SERVICES]
+
 #: What a run found: the connections, the CPUs, and the medians of each service.
 Figures = dict[str, Any]
 
@@ -91,6 +93,8 @@ def measured(asked: argparse.Namespace) -> Figures:
                 print(f"  skipped: {why}", file=sys.stderr)
                 chosen.remove(service)
     medians = {name: middle(found) for name, found in runs.items() if found}
+    if not medians:
+        raise Skipped("no service could be measured; those there are: " + ", ".join(ALL))
     cpus = len(os.sched_getaffinity(0))
     return {"cpus": cpus, "connections": asked.connections, "services": medians}
 

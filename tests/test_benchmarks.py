@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from conftest import CUSTOMER, ROOT
 from proc import cpu_seconds, memory, tree
-from servers import middle, report
-from services import RIVALS, SERVICES, Service, Skipped, running
+from servers import ALL, middle, report
+from services import RIVALS, Service, Skipped, running
 from wrk import understood
 
 SAVED = ROOT / "benchmarks" / "servers.json"
