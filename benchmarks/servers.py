@@ -94,7 +94,7 @@ def measured(asked: argparse.Namespace) -> Figures:
                 chosen.remove(service)
     medians = {name: middle(found) for name, found in runs.items() if found}
     if not medians:
-        raise Skipped("no service could be measured; those there are: " + ", ".join(ALL))
+        raise Skipped("no service could be measured; those there are: " + "; ".join(ALL))
     cpus = len(os.sched_getaffinity(0))
     return {"cpus": cpus, "connections": asked.connections, "services": medians}
 

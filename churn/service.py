@@ -276,7 +276,7 @@ class Service:
             errors.append("")
             cells.append([repr(answer["churn_probability"]), str(answer["churn"]).lower()])
             if explain:
-                cells[-1].append(_in_short(self._reasons(customer)[1]))
+                cells[-1].append(in_short(self._reasons(customer)[1]))
         names = ["churn_probability", "churn", *["reasons"] * explain]
         if any(errors):
             names.append("error")
@@ -422,6 +422,6 @@ def _flag(name: str, value: str | None) -> bool:
     raise RequestError(400, f"{name} is {shortened(value)!r}; it must be true or false.")
 
 
-def _in_short(reasons: list[Reason]) -> str:
+def in_short(reasons: list[Reason]) -> str:
     """Return the strongest reasons as a cell: ``tenure 1 (+1.14), contract … (+0.46), …``."""
     return ", ".join(f"{each.field} {each.value} ({each.points:+.2f})" for each in reasons[:3])

@@ -27,8 +27,8 @@ DIALECTS = (
     "sqlite",
 )  # fmt: skip
 
-#: What a column holds, as far as its values are read in different ways.
-Type = Literal["text", "number", "boolean"]
+#: What a column holds, as far as its values are read in different ways; "json" is DuckDB's alone.
+Type = Literal["text", "number", "boolean", "json"]
 
 #: The columns added; a reason each field besides, named after it.
 PROBABILITY, CHURN, REFUSED = "churn_probability", "churn", "refused"
@@ -90,13 +90,15 @@ def select(
         exp.maybe_parse(source, dialect=dialect, into=exp.Table)
     )
     values = [exp.column(part.value) for part in parts if explain]
-    query = _over(query, "cleaned", *kept, *values, *(part.points() for part in parts))
+    query = _over(dialect, query, "cleaned", *kept, *values, *(part.points() for part in parts))
     logit: exp.Expr = _number(card.base)
     for part in parts:
         logit = exp.Add(this=logit, expression=exp.column(part.point))
     points = [exp.column(part.point) for part in parts if explain or refused]
-    query = _over(query, "pointed", *kept, *values, *points, exp.alias_(logit, _LOGIT))
-    query = _over(query, "added", *kept, *values, *points, exp.alias_(_sigmoid(), _PROBABILITY))
+    query = _over(dialect, query, "pointed", *kept, *values, *points, exp.alias_(logit, _LOGIT))
+    query = _over(
+        dialect, query, "added", *kept, *values, *points, exp.alias_(_sigmoid(), _PROBABILITY)
+    )
     verdict = exp.GTE(
         this=exp.column(_PROBABILITY),
         expression=_number(model.manifest.threshold if threshold is None else threshold),
@@ -111,14 +113,18 @@ def select(
         chosen += [each for part in parts for each in part.reason()]
     if refused:
         chosen.append(exp.alias_(_refused(parts), REFUSED))
-    return _over(query, "scored", *chosen).sql(dialect=dialect, pretty=pretty)
+    return _over(dialect, query, "scored", *chosen).sql(dialect=dialect, pretty=pretty)
 
 
 def added(columns: Iterable[str]) -> tuple[str, str]:
     """Return the names of the columns that are added, other than those that are there."""
     taken = {column.lower() for column in columns}
-    free = [f"{each}_predicted" if each in taken else each for each in (PROBABILITY, CHURN)]
-    return free[0], free[1]
+    names = []
+    for name in (PROBABILITY, CHURN):
+        while name in taken:
+            name = f"{name}_predicted"
+        names.append(name)
+    return names[0], names[1]
 
 
 def plain_columns(model: Model, keys: Sequence[str] = ()) -> dict[str, Type]:
@@ -140,7 +146,14 @@ class _Part:
         self._card = card.points[field.name]
         self._average = card.average[field.name]
         self._kind = kind
-        self._column = _name(column)
+        self._column: exp.Expr = _name(column)
+        if kind == "text" and dialect == "postgres":  # an enum, say, or a date
+            self._column = exp.Cast(this=self._column, to=exp.DataType.build("text"))
+        if kind == "json":  # DuckDB's, of one value
+            self._column = exp.JSONExtractScalar(
+                this=self._column, expression=exp.Literal.string("$")
+            )
+            self._kind = "text"
         self._dialect = dialect
         self._seen: dict[str, Value] = {}
         # who doesn't ask for the value gets from a spelling to its points in one step
@@ -213,7 +226,10 @@ class _Part:
             ordinary = {**ordinary, **dict.fromkeys(sorted(GAPS), self.field.missing)}
         normal = exp.func("REPLACE", self._text, exp.Literal.string(" "), exp.Literal.string("_"))
         found = _lookup(normal, self._by_text(ordinary))
-        odd = {text: value for text, value in known.items() if normalise(text) not in ordinary}
+        odd = {
+            text: value for text, value in known.items()
+            if text not in ordinary and (self.field.missing is None or normalise(text) not in GAPS)
+        }  # fmt: skip
         as_it_is = {**odd, **self._seen}
         found = _lookup(self._column.copy(), self._by_text(as_it_is), found)
         return _case([(nothing, gap)], found) if self.field.missing is not None else found
@@ -251,7 +267,12 @@ class _Part:
         """Return the column as a double; NULL where its text is no number."""
         double = exp.DataType.build("double")
         if self._kind == "number":
-            return exp.Cast(this=self._column.copy(), to=double)
+            cast = exp.Cast(this=self._column.copy(), to=double)
+            if self._dialect != "postgres":
+                return cast
+            greatest = _number(GREATEST)  # a decimal beyond what a double holds is an error there
+            fits = exp.Between(this=self._column.copy(), low=exp.Neg(this=greatest), high=greatest)
+            return _case([(fits, cast)], exp.Null())
         text = self._text
         plain = exp.func("REGEXP_FULL_MATCH", self._column.copy(), exp.Literal.string(_PLAIN))
         if self._dialect == "sqlite":
@@ -264,9 +285,15 @@ class _Part:
         return _case(pairs, exp.Null())
 
 
-def _over(query: exp.Select, name: str, *columns: exp.Expr) -> exp.Select:
-    """Return a SELECT of columns from another's."""
-    return exp.select(*(each.copy() for each in columns)).from_(query.subquery(name))
+def _over(dialect: str, query: exp.Select, name: str, *columns: exp.Expr) -> exp.Select:
+    """Return a SELECT of columns from another's.
+
+    Engines that would write the inner expressions out wherever they are used are kept from it.
+    """
+    chosen = exp.select(*(each.copy() for each in columns))
+    if dialect == "sqlite":
+        return chosen.from_(name).with_(name, as_=query, materialized=True)
+    return chosen.from_((query.offset(0) if dialect == "postgres" else query).subquery(name))
 
 
 def _name(column: str) -> exp.Column:

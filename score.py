@@ -1,0 +1,203 @@
+"""Score a whole customer base: files, a table in PostgreSQL, or any engine that runs SQL."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from churn.errors import ChurnError, CustomerError
+from churn.model import Model, load
+from churn.service import in_words
+
+if TYPE_CHECKING:
+    from churn.batch import Progress, Tally
+
+HERE = Path(__file__).resolve().parent
+
+EXAMPLES = """\
+examples:
+  python score.py customers.csv scored.csv
+  python score.py "exports/*.csv.gz" scored.parquet --rejects rejects.csv
+  python score.py customers.parquet leavers.csv --top 1000 --explain
+  python score.py - - --format csv < customers.csv > scored.csv
+  python score.py --database postgresql://localhost/crm --table customers --into churn_scores
+  python score.py --sql snowflake --table crm.customers --key customer_id
+
+Formats go by the name's ending: .csv, .parquet, .ndjson; .gz and .zst are compressed. The columns
+stay as they came; churn_probability and churn are added. A row that can't be scored is counted,
+with the reason, and kept with --rejects; the exit code is then 1.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Score as the command line says; return the exit code."""
+    asking = parser()
+    asked = asking.parse_args(arguments)
+    if not (asked.sql or asked.database or asked.output):
+        asking.error("say which file to score and where to write it; see --help")
+    try:
+        model = load(asked.model)
+        if asked.sql:
+            print(statement(model, asked))
+            return 0
+        return keep_scored(model, asked) if asked.database else score(model, asked)
+    except KeyboardInterrupt:
+        print("\nscore.py: stopped by Ctrl+C", file=sys.stderr)
+        return 130
+    except CustomerError as error:
+        print(
+            f"score.py: {asked.input}: {'; '.join(map(in_words, error.problems))}", file=sys.stderr
+        )
+    except ChurnError as error:
+        print(f"score.py: {error}", file=sys.stderr)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        print(f"score.py: {error.filename or ''}: {error.strerror}", file=sys.stderr)
+    except ModuleNotFoundError as error:
+        print(
+            f"score.py: scoring needs {error.name}, which this environment lacks: "
+            'run pipenv sync --categories "packages score"',
+            file=sys.stderr,
+        )
+    return 1
+
+
+def statement(model: Model, asked: argparse.Namespace) -> str:
+    """Return the SELECT that scores a table where it is."""
+    from churn import sql
+
+    columns = sql.plain_columns(model, asked.key)
+    return sql.select(
+        model, columns, asked.table, asked.sql,
+        threshold=asked.threshold, explain=asked.explain, refused=True,
+    )  # fmt: skip
+
+
+def keep_scored(model: Model, asked: argparse.Namespace) -> int:
+    """Score a table of a database into another; return 0 if every row was scored, else 1."""
+    from churn import database
+
+    found = database.keep_scored(
+        model, asked.database, asked.table, asked.into, keys=asked.key, threshold=asked.threshold
+    )
+    told = f"{found.scored:,} customers scored into {asked.into}"
+    if found.refused:
+        told += f"; {found.refused:,} could not be, its column refused says why"
+    print(told, file=sys.stderr)
+    return 1 if found.refused else 0
+
+
+def score(model: Model, asked: argparse.Namespace) -> int:
+    """Score a file into another; return 0 if every row was scored, else 1."""
+    from churn.batch import STANDARD, Scoring, Target, format_of
+
+    scoring = Scoring(model, threshold=asked.threshold, explain=asked.explain, top=asked.top)
+    with tempfile.TemporaryDirectory(prefix="churn-score-") as folder:
+        try:
+            source = asked.input
+            if source == STANDARD:
+                source = str(Path(folder) / f"input.{asked.format or 'csv'}")
+                with Path(source).open("wb") as file:
+                    shutil.copyfileobj(sys.stdin.buffer, file)
+            table = scoring.table(source, asked.format)
+            told = asked.output_format or (table.format if asked.output == STANDARD else None)
+            target = Path(folder) / "output" if asked.output == STANDARD else Path(asked.output)
+            form, compression = format_of(asked.output, told)
+            rejects = None
+            if asked.rejects:
+                rejects = Target(Path(asked.rejects), *format_of(asked.rejects))
+            with bar() as progress:
+                scoring.write(table, Target(target, form, compression), rejects, progress)
+            if asked.output == STANDARD:
+                with target.open("rb") as file:
+                    shutil.copyfileobj(file, sys.stdout.buffer)
+        finally:
+            scoring.close()
+    print(summary(scoring.tally, asked), file=sys.stderr)
+    return 1 if scoring.tally.refused else 0
+
+
+@contextmanager
+def bar() -> Iterator[Progress]:
+    """Yield what shows how far the work has come, on a terminal."""
+    from tqdm import tqdm
+
+    shape = "{percentage:3.0f}%|{bar}| {elapsed} gone, {remaining} left"
+    with tqdm(total=1.0, leave=False, disable=None, bar_format=shape) as shown:
+
+        def progress(done: float) -> None:
+            shown.update(max(0.0, done - shown.n))
+
+        yield progress
+
+
+def summary(tally: Tally, asked: argparse.Namespace) -> str:
+    """Return in words what became of the rows."""
+    told = f"{tally.scored:,} customers written to {asked.output}"
+    if not tally.refused:
+        return told
+    lines = [f"{told}; {tally.refused:,} could not be scored:"]
+    lines += [f"  {times:,} times: {reason}" for reason, times in tally.reasons.most_common(5)]
+    kept = f"they are in {asked.rejects}" if asked.rejects else "--rejects FILE keeps them"
+    return "\n".join([*lines, f"  {kept}"])
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return what reads the command line."""
+    reader = argparse.ArgumentParser(
+        prog="score.py",
+        description="Score a whole customer base with the churn model.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    reader.add_argument("input", nargs="?", help="file, wildcards in quotes, or -")
+    reader.add_argument("output", nargs="?", help="file to write, or - for standard output")
+    reader.add_argument("--format", choices=["csv", "parquet", "json"], help="the input's format")
+    reader.add_argument(
+        "--output-format", choices=["csv", "parquet", "json"], help="the output's format"
+    )
+    reader.add_argument("--rejects", metavar="FILE", help="keep what can't be scored, with reasons")
+    reader.add_argument("--explain", action="store_true", help="add the three strongest reasons")
+    reader.add_argument("--top", type=positive, metavar="N", help="only the N most likely leavers")
+    reader.add_argument("--threshold", type=share, help="probability from which churn is true")
+    reader.add_argument(
+        "--model", type=Path, default=HERE / "churn-model.bin", help="the model's .bin"
+    )
+    reader.add_argument("--sql", metavar="DIALECT", help="print the SELECT for a database instead")
+    reader.add_argument("--table", default="customers", help="the table in the database")
+    reader.add_argument(
+        "--key", action="append", default=[], help="a column that tells customers apart; repeatable"
+    )
+    reader.add_argument("--database", metavar="URL", help="score a table in PostgreSQL instead")
+    reader.add_argument("--into", default="churn_scores", help="the table that keeps its scores")
+    return reader
+
+
+def positive(text: str) -> int:
+    """Return a number of rows."""
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
+    return int(text)
+
+
+def share(text: str) -> float:
+    """Return a probability."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a probability between 0 and 1")
+    return number
+
+
+if __name__ == "__main__":
+    sys.exit(main())
