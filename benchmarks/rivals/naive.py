@@ -1,11 +1,14 @@
 """The usual way to serve a pickled pair: unpickle it, and call scikit-learn in the route."""
 
+import os
 import pickle
 from pathlib import Path
 
 from flask import Flask, jsonify, request
 
-vectorizer, model = pickle.loads((Path(__file__).parents[2] / "churn-model.bin").read_bytes())  # noqa: S301
+HERE = Path(__file__).parent
+pair = HERE / os.environ.get("PAIR", "../../churn-model.bin")
+vectorizer, model = pickle.loads(pair.read_bytes())  # noqa: S301
 app = Flask("naive")
 
 

@@ -1,0 +1,57 @@
+"""What Linux tells of a server in /proc: its processes, their CPU, memory and connections."""
+
+from __future__ import annotations
+
+import os
+import re
+from contextlib import suppress
+from pathlib import Path
+
+PROC = Path("/proc")
+
+#: What reading about a process raises that has just ended.
+ENDED = (FileNotFoundError, ProcessLookupError)
+
+
+def tree(pid: int) -> list[int]:
+    """Return a process and all that it started, itself or through others."""
+    found = [pid]
+    with suppress(*ENDED):
+        for task in (PROC / str(pid) / "task").iterdir():
+            for child in (task / "children").read_text().split():
+                found += tree(int(child))
+    return found
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the CPU time that a process has had, its own and the system's for it."""
+    with suppress(*ENDED):
+        fields = (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return 0.0
+
+
+def memory(pid: int) -> float:
+    """Return a process's share of memory (PSS), in MB; what is shared is divided by its sharers."""
+    with suppress(*ENDED):
+        told = (PROC / str(pid) / "smaps_rollup").read_text()
+        if share := re.search(r"^Pss:\s+(\d+)", told, re.MULTILINE):
+            return int(share[1]) / 1024
+    return 0.0
+
+
+def connections(pid: int, port: int) -> int:
+    """Return how many connections to ``port`` a process holds."""
+    held = 0
+    inodes = _established(port)
+    with suppress(*ENDED):
+        for file in (PROC / str(pid) / "fd").iterdir():
+            with suppress(*ENDED):
+                held += str(file.readlink()).removeprefix("socket:") in inodes
+    return held
+
+
+def _established(port: int) -> set[str]:
+    """Return the sockets that are connected to a port, as a process's files name them."""
+    rows = [line.split() for line in (PROC / "net" / "tcp").read_text().splitlines()[1:]]
+    return {f"[{row[9]}]" for row in rows if row[1].endswith(f":{port:04X}") and row[3] == "01"}
