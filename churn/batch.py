@@ -119,6 +119,8 @@ class Scoring:
         self._refusals = self._folder / "refused.ndjson"
         self._refusals.touch()
         self._base = duckdb.connect(config={"temp_directory": str(self._folder)})
+        # the progress is asked for, and shown by whoever asks: nothing else is for standard output
+        self._base.execute("SET enable_progress_bar = true; SET enable_progress_bar_print = false")
         looks: list[tuple[str, Callable[[str], Any], str]] = [
             ("second_look", self._second_look, "DOUBLE"),
             ("second_words", self._words, "VARCHAR"),
