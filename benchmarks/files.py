@@ -1,0 +1,144 @@
+"""Score whole files, beside the usual way and a plain copy: see --help.
+
+The customers are those of data/, over and over. Each way runs in a process of its own, all in
+turn, and everything counts: reading, scoring, writing, and the start of Python.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from pathlib import Path
+from statistics import median
+
+import duckdb
+
+ROOT = Path(__file__).resolve().parents[1]
+TABLE = ROOT / "data" / "telco-customer-churn.csv"
+
+#: What the course does with a table: dictionaries, its vectorizer, its model.
+USUAL = """
+import pickle, sys, pandas
+vectorizer, model = pickle.load(open(sys.argv[3], "rb"))
+read = pandas.read_csv if sys.argv[1].endswith("csv") else pandas.read_parquet
+table = read(sys.argv[1])
+clean = table.copy()
+clean.columns = clean.columns.str.lower().str.replace(" ", "_")
+clean["totalcharges"] = pandas.to_numeric(clean["totalcharges"], errors="coerce").fillna(0)
+for column in clean.select_dtypes(exclude="number").columns:
+    clean[column] = clean[column].str.lower().str.replace(" ", "_")
+records = clean.to_dict(orient="records")
+table["churn_probability"] = model.predict_proba(vectorizer.transform(records))[:, 1]
+table["churn_predicted"] = table["churn_probability"] >= 0.5
+if sys.argv[2].endswith("csv"):
+    table.to_csv(sys.argv[2], index=False)
+else:
+    table.to_parquet(sys.argv[2])
+"""
+
+#: The limit: DuckDB reading and writing the same columns, and nothing between.
+COPY = """
+import duckdb, sys
+source, target = sys.argv[1:3]
+read = f"read_csv('{source}', all_varchar = true)" if source.endswith("csv") else f"'{source}'"
+duckdb.execute(f"COPY (FROM {read}) TO '{target}'")
+"""
+
+WAYS = {
+    "the usual way": [sys.executable, "-c", USUAL],
+    "score.py": [sys.executable, str(ROOT / "score.py")],
+    "DuckDB's copy": [sys.executable, "-c", COPY],
+}
+
+
+def main() -> int:
+    """Measure, and print the medians."""
+    parser = argparse.ArgumentParser(
+        description="Score whole files, beside the usual way and a plain copy.",
+        epilog="example: python benchmarks/files.py --rows 100000 1000000",
+    )
+    parser.add_argument("--rows", type=int, nargs="+", default=[100_000, 1_000_000, 10_000_000])
+    parser.add_argument("--rounds", type=int, default=3, help="runs of each (default: 3)")
+    parser.add_argument(
+        "--usual", type=int, default=1_000_000, help="most rows for the usual way, which is slow"
+    )
+    parser.add_argument("--json", type=Path, help="save the figures here")
+    asked = parser.parse_args()
+    figures = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for rows in asked.rows:
+            for ending in ("csv", "parquet"):
+                source = made(Path(folder), rows, ending)
+                figures[f"{rows} {ending}"] = measured(source, rows, asked)
+                source.unlink()
+    print(f"{len(os.sched_getaffinity(0))} CPUs, medians\n")
+    print("| rows, format | way | seconds | rows a second | memory | times the usual way |")
+    print("|---|---|---|---|---|---|")
+    for name, ways in figures.items():
+        rows = int(name.split()[0])
+        usual = ways.get("the usual way")
+        for way, (seconds, memory) in ways.items():
+            times = f"{usual[0] / seconds:.0f}x" if usual else ""
+            print(f"| {name} | {way} | {seconds:.2f} | {rows / seconds:,.0f} "
+                  f"| {memory:,.0f} MB | {times} |")  # fmt: skip
+    if asked.json:
+        asked.json.write_text(json.dumps(figures, indent=1) + "\n")
+    return 0
+
+
+def made(folder: Path, rows: int, ending: str) -> Path:
+    """Return a file of so many customers."""
+    path = folder / f"customers.{ending}"
+    chosen = "t.*"
+    if ending == "parquet":  # numbers as numbers, and the gaps in them as gaps
+        chosen = (
+            "t.* REPLACE (SeniorCitizen::INTEGER AS SeniorCitizen, tenure::INTEGER AS tenure, "
+            "MonthlyCharges::DOUBLE AS MonthlyCharges, TRY_CAST(TotalCharges AS DOUBLE) AS "
+            "TotalCharges)"
+        )
+    duckdb.execute(
+        f"COPY (SELECT {chosen} FROM range({rows // 7043 + 1}), "
+        f"read_csv('{TABLE}', all_varchar = true) t LIMIT {rows}) TO '{path}'"
+    )
+    return path
+
+
+def measured(source: Path, rows: int, asked: argparse.Namespace) -> dict[str, tuple[float, float]]:
+    """Return the seconds and the peak of memory, in MB, of each way."""
+    found: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    target = source.with_name(f"scored{source.suffix}")
+    for turn in range(asked.rounds):
+        for way, command in WAYS.items():
+            if way == "the usual way" and (rows > asked.usual or (turn and rows > 100_000)):
+                continue  # once will do for what takes minutes
+            print(f"{rows:,} rows of {source.suffix}, round {turn + 1}: {way}", file=sys.stderr)
+            found[way].append(timed([*command, str(source), str(target), *MODEL[way]]))
+            target.unlink()
+    return {
+        way: (median(seconds for seconds, _ in runs), median(memory for _, memory in runs))
+        for way, runs in found.items()
+    }
+
+
+MODEL = defaultdict(list, {"the usual way": [str(ROOT / "churn-model.bin")]})
+
+
+def timed(command: list[str]) -> tuple[float, float]:
+    """Return the seconds and the peak of memory, in MB, of a command."""
+    started = time.monotonic()
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise RuntimeError(f"{command[:3]} failed")
+    return time.monotonic() - started, used.ru_maxrss / 1024
+
+
+if __name__ == "__main__":
+    sys.exit(main())
