@@ -1,4 +1,4 @@
-"""What Linux tells of a server in /proc: its processes, their CPU, memory and connections."""
+"""What Linux tells of a server in /proc: its processes, their CPU and memory."""
 
 from __future__ import annotations
 
@@ -38,20 +38,3 @@ def memory(pid: int) -> float:
         if share := re.search(r"^Pss:\s+(\d+)", told, re.MULTILINE):
             return int(share[1]) / 1024
     return 0.0
-
-
-def connections(pid: int, port: int) -> int:
-    """Return how many connections to ``port`` a process holds."""
-    held = 0
-    inodes = _established(port)
-    with suppress(*ENDED):
-        for file in (PROC / str(pid) / "fd").iterdir():
-            with suppress(*ENDED):
-                held += str(file.readlink()).removeprefix("socket:") in inodes
-    return held
-
-
-def _established(port: int) -> set[str]:
-    """Return the sockets that are connected to a port, as a process's files name them."""
-    rows = [line.split() for line in (PROC / "net" / "tcp").read_text().splitlines()[1:]]
-    return {f"[{row[9]}]" for row in rows if row[1].endswith(f":{port:04X}") and row[3] == "01"}

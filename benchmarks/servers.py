@@ -81,6 +81,11 @@ def measured(asked: argparse.Namespace) -> Figures:
     """
     if shutil.which("wrk") is None or not Path("/proc/self/smaps_rollup").exists():
         raise Skipped("this needs Linux, and wrk to make the load (Debian: apt-get install wrk)")
+    cpus, busy = len(os.sched_getaffinity(0)), os.getloadavg()[0]
+    if busy > cpus / 4:
+        print(
+            f"others are at work on this machine (load {busy:.1f}): not a fair run", file=sys.stderr
+        )
     chosen = [each for each in SERVICES if named(each, asked.only)]
     runs: dict[str, list[Figures]] = {each.name: [] for each in chosen}
     for turn in range(asked.rounds):
@@ -95,7 +100,6 @@ def measured(asked: argparse.Namespace) -> Figures:
     medians = {name: middle(found) for name, found in runs.items() if found}
     if not medians:
         raise Skipped("no service could be measured; those there are: " + "; ".join(ALL))
-    cpus = len(os.sched_getaffinity(0))
     return {"cpus": cpus, "connections": asked.connections, "services": medians}
 
 

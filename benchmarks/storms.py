@@ -62,7 +62,8 @@ def main() -> int:
         "how kept connections are spread over workers.",
         epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
-    parser.add_argument("storms", nargs="*", choices=[[], *storms], help="by default all")
+    which = f"{', '.join(storms)}; by default all"
+    parser.add_argument("storms", nargs="*", choices=[[], *storms], metavar="STORM", help=which)
     parser.add_argument("--only", nargs="+", metavar="WORD", help="services with such a word")
     parser.add_argument("--seconds", type=int, default=4, help="of each load (default: 4)")
     parser.add_argument("--requests", type=int, default=1_000_000, help="of the long run")

@@ -59,15 +59,17 @@ def test_a_service_that_does_not_start_is_skipped_with_its_reason():
 
 @on_linux
 def test_proc_tells_of_all_processes_of_a_server():
-    program = "import os; os.fork(); [].append(sum(range(3_000_000))); print(flush=True); input()"
-    with subprocess.Popen([sys.executable, "-c", program], stdin=-1, stdout=-1) as parent:
+    program = (
+        "import os, sys; os.fork(); sum(range(3_000_000)); print(flush=True); sys.stdin.read()"
+    )
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", program], **pipes) as parent:
         for _ in range(2):
             parent.stdout.readline()
         found = tree(parent.pid)
         assert len(found) == 2
         assert all(0 < memory(pid) < 100 for pid in found)
         assert 0 < sum(map(cpu_seconds, found)) < 60
-        parent.kill()
 
 
 def test_what_wrk_says_is_understood():
