@@ -41,6 +41,9 @@ FORMATS = {
 
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 
+#: What DuckDB may hold before it writes to disk: more makes nothing quicker that is only read once.
+MEMORY = "512MB"
+
 #: Rows whose texts are looked at beforehand, so that the usual spellings are found first.
 LOOKED_AT = 2_000
 
@@ -118,7 +121,9 @@ class Scoring:
         self._folder = Path(tempfile.mkdtemp(prefix="churn-score-"))
         self._refusals = self._folder / "refused.ndjson"
         self._refusals.touch()
-        self._base = duckdb.connect(config={"temp_directory": str(self._folder)})
+        self._base = duckdb.connect(
+            config={"temp_directory": str(self._folder), "memory_limit": MEMORY}
+        )
         # the progress is asked for, and shown by whoever asks: nothing else is for standard output
         self._base.execute("SET enable_progress_bar = true; SET enable_progress_bar_print = false")
         looks: list[tuple[str, Callable[[str], Any], str]] = [
