@@ -90,6 +90,8 @@ def outcome(
             return storm(server, asked)
     except Skipped as why:
         return f"skipped: {why}"
+    except (OSError, ValueError) as why:  # it takes no connections any more, or answers nonsense
+        return f"broke down: {why}"
 
 
 def slow(server: Server, asked: argparse.Namespace) -> str:
