@@ -87,6 +87,13 @@ counts.mkdir(exist_ok=True)
 os.environ["CHURN_METRICS_DIR"] = str(counts)
 
 
+def child_exit(server, worker):
+    """Forget a dead worker's connections, however it died."""
+    from churn.web.gunicorn_worker import leave
+
+    leave(worker)
+
+
 def on_exit(server):
     """Leave no files behind."""
     shutil.rmtree(counts, ignore_errors=True)

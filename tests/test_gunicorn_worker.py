@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
+import sys
 from contextlib import ExitStack, closing
+from pathlib import Path
 
 import pytest
 from conftest import CUSTOMER, SERVERS, Server
@@ -94,6 +97,27 @@ def test_a_caller_who_hangs_up_halfway_leaves_no_trace(server, dial):
     for cut in (0, 30, len(PREDICT)):
         dial(PREDICT[:cut]).close()
     assert answers(dial(PREDICT), 1).startswith(b"HTTP/1.1 200 ")
+
+
+def children(pid):
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_connections_that_come_together_are_shared_by_the_workers():
+    server = Server(SERVERS["gunicorn"])
+    with ExitStack() as held:
+        for _ in range(32):
+            caller = held.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+            caller.sendall(PREDICT)
+            answers(caller, 1)
+        counts = [
+            sum("socket:" in os.readlink(each) for each in Path(f"/proc/{worker}/fd").iterdir())
+            for worker in children(server.process.pid)
+        ]
+    server.stop()
+    assert len(counts) == 2
+    assert min(counts) >= 12
 
 
 def test_silent_connections_do_not_hold_up_a_stop():

@@ -10,8 +10,10 @@ document.
 from __future__ import annotations
 
 import contextlib
+import mmap
 import re
 import socket
+import time
 from concurrent.futures import Future
 from typing import Any
 
@@ -33,6 +35,14 @@ _STATUSES: dict[type[Exception], int] = {
 _MOST = 8192
 
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,4})[ \t]*\r\n")
+
+
+#: How many connections each worker has, and one more; 0 where there is no worker. It is made before
+#: the workers are, so they share it.
+_OPEN = memoryview(mmap.mmap(-1, 64 * 8)).cast("q")
+
+#: Seconds in which another worker takes a connection, if it has fewer.
+_BREATH = 0.002
 
 
 class Line:
@@ -120,6 +130,33 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
             self.cfg.__dict__[name] = each.get()
         super().init_process()
 
+    def accept(self, listener: Any) -> None:
+        """Take a connection, unless a worker that has fewer is there to take it.
+
+        The worker that is awake would else take all that come at once, and keep them.
+        """
+        others = [count for at, count in enumerate(_OPEN) if count and at != self._place]
+        if others and self.nr_conns >= min(others):
+            time.sleep(_BREATH)
+        super().accept(listener)
+        _OPEN[self._place] = self.nr_conns + 1
+
+    def notify(self) -> None:
+        """Tell the arbiter that the worker is alive, and the others how much it has to do."""
+        _OPEN[self._place] = self.nr_conns + 1
+        super().notify()
+
+    def run(self) -> None:
+        """Serve until told to stop."""
+        try:
+            super().run()
+        finally:
+            leave(self)
+
+    @property
+    def _place(self) -> int:
+        return int(self.age) % len(_OPEN)
+
     def enqueue_req(self, conn: Any) -> None:
         """See to a connection that has something to read, or is new."""
         if self.cfg.is_ssl or conn.is_http2 or (conn.parser and conn.parser.unreader.buf.tell()):
@@ -197,6 +234,11 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
         super()._cap_keepalive(deadline)
         for conn in self.pending_conns:
             conn.timeout = min(conn.timeout, deadline)
+
+
+def leave(worker: Any) -> None:
+    """Forget a worker that is no more."""
+    _OPEN[worker.age % len(_OPEN)] = 0
 
 
 def _done(result: Any) -> Future[Any]:
