@@ -36,8 +36,8 @@ def serving(folder):
             if parent.stat().st_uid == 0 and parent != Path("/"):
                 parent.chmod(parent.stat().st_mode | 0o011)
     data = folder / "data"
-    make = [here / "initdb", "-D", data, "-U", "tester", "--auth", "trust", "-E", "UTF8", "--locale",
-            "C.UTF-8"]  # fmt: skip
+    make = [here / "initdb", "-D", data, "-U", "tester", "--auth", "trust", "-E", "UTF8",
+            "--locale", "C.UTF-8"]  # fmt: skip
     subprocess.run(make, check=True, capture_output=True, cwd=folder, **person)
     run = [
         here / "postgres",
@@ -59,7 +59,8 @@ def serving(folder):
                 psycopg.connect(url).close()
                 break
             except psycopg.OperationalError:
-                assert server.poll() is None and monotonic() < until, "PostgreSQL never answered"
+                assert server.poll() is None, "PostgreSQL stopped"
+                assert monotonic() < until, "PostgreSQL never answered"
         yield url
     finally:
         server.terminate()

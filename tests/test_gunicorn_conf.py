@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gc
+import json
 import os
 import runpy
 import subprocess
 import sys
+import urllib.request
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, Server
 
 
 @pytest.fixture
@@ -22,7 +25,8 @@ def conf(monkeypatch):
             monkeypatch.setenv(name, value)
         return runpy.run_path(str(ROOT / "gunicorn.conf.py"))
 
-    return load
+    yield load
+    gc.enable()  # which the settings leave to the workers
 
 
 @pytest.mark.parametrize(
@@ -83,6 +87,27 @@ def test_the_platforms_variables_mean_what_they_mean_everywhere(conf, environ, s
 def test_a_number_of_workers_that_would_never_answer_is_refused(conf, workers):
     with pytest.raises(SystemExit, match=f"WEB_CONCURRENCY is '{workers}'"):
         conf(WEB_CONCURRENCY=workers)
+
+
+#: An application that tells how its worker collects garbage.
+TELLING = """
+import gc, json
+
+def app(environ, start_response):
+    start_response("200 OK", [])
+    return [json.dumps([gc.isenabled(), gc.get_freeze_count()]).encode()]
+"""
+
+
+def test_a_worker_collects_its_own_garbage_and_not_what_all_share(tmp_path):
+    (tmp_path / "telling.py").write_text(TELLING)
+    where = ["--bind", "127.0.0.1:0", "--pythonpath", str(tmp_path)]
+    server = Server(["-m", "gunicorn", *where, "telling:app"], WEB_CONCURRENCY="1")
+    with urllib.request.urlopen(f"http://127.0.0.1:{server.port}", timeout=10) as answer:
+        enabled, frozen = json.load(answer)
+    server.stop()
+    assert enabled
+    assert frozen
 
 
 def test_a_server_that_cannot_start_leaves_no_files(tmp_path):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 import sys
 from contextlib import ExitStack, closing
@@ -112,7 +111,10 @@ def test_connections_that_come_together_are_shared_by_the_workers():
             caller.sendall(PREDICT)
             answers(caller, 1)
         counts = [
-            sum("socket:" in os.readlink(each) for each in Path(f"/proc/{worker}/fd").iterdir())
+            sum(
+                str(each.readlink()).startswith("socket:")
+                for each in Path(f"/proc/{worker}/fd").iterdir()
+            )
             for worker in children(server.process.pid)
         ]
     server.stop()

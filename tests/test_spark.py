@@ -93,10 +93,9 @@ def test_the_script_scores_a_csv_into_parquet(tmp_path, customers, model):
     duckdb = pytest.importorskip("duckdb")
     command = [sys.executable, SCRIPT, "--format", "csv", "--explain", "--model",
                ROOT / "churn-model.bin", TABLE, tmp_path / "scored"]  # fmt: skip
-    run = subprocess.run(
-        command, capture_output=True, text=True,
-        env={**os.environ, "SPARK_LOCAL_IP": "127.0.0.1", "PYTHONPATH": f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"},
-    )  # fmt: skip
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    environ = {**os.environ, "SPARK_LOCAL_IP": "127.0.0.1", "PYTHONPATH": path}
+    run = subprocess.run(command, capture_output=True, text=True, env=environ)
     assert run.returncode == 0, run.stderr
     files = f"{tmp_path}/scored/*.parquet"
     found = duckdb.execute(

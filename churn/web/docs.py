@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -10,7 +11,6 @@ from churn.errors import RequestError
 from churn.service import JSON, Answer, Service
 from churn.settings import Settings
 from churn.web.front import NOWHERE, PAGE_HEADERS
-from churn.web.openapi import document
 
 #: Swagger UI draws with inline styles and data images; scripts are files of ours alone.
 _POLICY = (
@@ -54,12 +54,19 @@ class Docs:
     """``/openapi.json`` and ``/docs``."""
 
     def __init__(self, service: Service, settings: Settings) -> None:
-        described = json.dumps(document(service, settings), indent=1, allow_nan=False)
-        self._openapi = Answer(described.encode(), JSON)
+        self._service = service
+        self._settings = settings
 
     def openapi(self) -> Answer:
         """Return the OpenAPI document."""
         return self._openapi
+
+    @cached_property
+    def _openapi(self) -> Answer:
+        from churn.web.openapi import document  # only who asks for it needs it, and start-up counts
+
+        described = json.dumps(document(self._service, self._settings), indent=1, allow_nan=False)
+        return Answer(described.encode(), JSON)
 
     def asset(self, name: str) -> Answer:
         """Return the page (named by nothing), or a file of its.

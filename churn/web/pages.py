@@ -12,18 +12,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
-
-import jinja2
+from typing import TYPE_CHECKING, Any
 
 from churn.errors import RequestError
 from churn.model import Model
 from churn.schema import Field, Value
 from churn.scorecard import sigmoid
 from churn.service import Answer, Service
-from churn.web import drawing
 from churn.web.front import NOWHERE, PAGE_HEADERS
 from churn.web.wording import day, name_of, number, percent, signed, worded
+
+if TYPE_CHECKING:
+    import jinja2
 
 HERE = Path(__file__).parent
 
@@ -118,6 +118,8 @@ class Pages:
 
 
 def _environment() -> jinja2.Environment:
+    import jinja2  # FastAPI does without it until somebody opens a page, and start-up counts
+
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE / "templates"),
         autoescape=True,
@@ -240,6 +242,8 @@ class Measure:
 
 def _scorecard(model: Model) -> dict[str, Any]:
     """Return what the model's page shows besides the model."""
+    from churn.web import drawing  # only this page needs it, and start-up counts
+
     card, metrics, data = model.scorecard, model.manifest.metrics, model.manifest.data
     return {
         "kind": model.manifest.model if card is None or model.manifest.trained else "scorecard",
