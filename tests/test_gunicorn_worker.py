@@ -105,6 +105,8 @@ def children(pid):
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_connections_that_come_together_are_shared_by_the_workers():
     server = Server(SERVERS["gunicorn"])
+    for _ in range(2):
+        server.wait_for("Booting worker")
     with ExitStack() as held:
         for _ in range(32):
             caller = held.enter_context(socket.create_connection(("127.0.0.1", server.port)))
