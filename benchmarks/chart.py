@@ -1,4 +1,4 @@
-"""A run of ``servers.py`` as a chart."""
+"""A benchmark's figures as a chart."""
 
 from __future__ import annotations
 
@@ -16,6 +16,11 @@ def draw(figures: dict[str, Any], path: Path) -> None:
     rates = {
         name: found["loads"][count]["per_second"] for name, found in figures["services"].items()
     }
+    bars(rates, f"Requests a second at {count} connections, on {figures['cpus']} CPUs", path)
+
+
+def bars(rates: dict[str, float], title: str, path: Path) -> None:
+    """Draw rates, ours in a colour of their own, on a logarithmic scale."""
     names = sorted(rates, key=rates.__getitem__)
     values = [rates[name] for name in names]
     pyplot.rcParams.update({"font.family": "DejaVu Sans", "svg.hashsalt": "bench"})
@@ -29,8 +34,9 @@ def draw(figures: dict[str, Any], path: Path) -> None:
     axes.set_xscale("log")
     axes.set_xlim(values[0] / 2.5, values[-1] * 2.4)
     axes.margins(y=0.02)
-    title = f"Requests a second at {count} connections, on {figures['cpus']} CPUs (log scale)"
-    figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold", color=INK)
+    figure.suptitle(
+        f"{title} (log scale)", x=0.01, ha="left", fontsize=11, fontweight="bold", color=INK
+    )
     axes.spines[:].set_visible(False)
     axes.tick_params("x", which="both", bottom=False, labelsize=8.5, labelcolor=FAINT)
     axes.tick_params("y", left=False)
@@ -43,7 +49,7 @@ def draw(figures: dict[str, Any], path: Path) -> None:
 
 
 def colour(name: str) -> str:
-    """Return the colour of a service's bar: ours, a rival's, or a limit's."""
-    if name.startswith("this service"):
+    """Return the colour of a bar: ours, a rival's, or a limit's."""
+    if name.startswith(("this service", "score.py")):
         return OURS
-    return LIMITS if "constant" in name else OTHERS
+    return LIMITS if "constant" in name or "copy" in name else OTHERS

@@ -17,28 +17,9 @@ from collections import defaultdict
 from pathlib import Path
 from statistics import median
 
-ROOT = Path(__file__).resolve().parents[1]
-TABLE = ROOT / "data" / "telco-customer-churn.csv"
+from services import RIVALS, ROOT, python_of
 
-#: What the course does with a table: dictionaries, its vectorizer, its model.
-USUAL = """
-import pickle, sys, pandas
-vectorizer, model = pickle.load(open(sys.argv[3], "rb"))
-read = pandas.read_csv if sys.argv[1].endswith("csv") else pandas.read_parquet
-table = read(sys.argv[1])
-clean = table.copy()
-clean.columns = clean.columns.str.lower().str.replace(" ", "_")
-clean["totalcharges"] = pandas.to_numeric(clean["totalcharges"], errors="coerce").fillna(0)
-for column in clean.select_dtypes(exclude="number").columns:
-    clean[column] = clean[column].str.lower().str.replace(" ", "_")
-records = clean.to_dict(orient="records")
-table["churn_probability"] = model.predict_proba(vectorizer.transform(records))[:, 1]
-table["churn_predicted"] = table["churn_probability"] >= 0.5
-if sys.argv[2].endswith("csv"):
-    table.to_csv(sys.argv[2], index=False)
-else:
-    table.to_parquet(sys.argv[2])
-"""
+TABLE = ROOT / "data" / "telco-customer-churn.csv"
 
 #: The limit: DuckDB reading and writing the same columns, and nothing between.
 COPY = """
@@ -48,10 +29,12 @@ read = f"read_csv('{source}', all_varchar = true)" if source.endswith("csv") els
 duckdb.execute(f"COPY (FROM {read}) TO '{target}'")
 """
 
+#: Each way with the environment of its packages; score.py and the copy are of this one.
 WAYS = {
-    "the usual way": [sys.executable, "-c", USUAL],
-    "score.py": [sys.executable, str(ROOT / "score.py")],
-    "DuckDB's copy": [sys.executable, "-c", COPY],
+    "the usual way": ("", [str(RIVALS / "usual.py")]),
+    "Polars, by hand": ("polars", [str(RIVALS / "by_polars.py")]),
+    "score.py": ("", [str(ROOT / "score.py")]),
+    "DuckDB's copy": ("", ["-c", COPY]),
 }
 
 
@@ -67,6 +50,7 @@ def main() -> int:
         "--usual", type=int, default=1_000_000, help="most rows for the usual way, which is slow"
     )
     parser.add_argument("--json", type=Path, help="save the figures here")
+    parser.add_argument("--chart", type=Path, help="draw the figures of 1,000,000 rows here")
     asked = parser.parse_args()
     figures = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -82,11 +66,21 @@ def main() -> int:
         rows = int(name.split()[0])
         usual = ways.get("the usual way")
         for way, (seconds, memory) in ways.items():
-            times = f"{usual[0] / seconds:.0f}x" if usual else ""
+            times = f"{usual[0] / seconds:.1f}x" if usual else ""
             print(f"| {name} | {way} | {seconds:.2f} | {rows / seconds:,.0f} "
                   f"| {memory:,.0f} MB | {times} |")  # fmt: skip
     if asked.json:
         asked.json.write_text(json.dumps(figures, indent=1) + "\n")
+    if asked.chart:
+        from chart import bars
+
+        rates = {
+            f"{way}, {name.split()[1]}": 1_000_000 / seconds
+            for name, ways in figures.items()
+            for way, (seconds, _) in ways.items()
+            if name.startswith("1000000 ")
+        }
+        bars(rates, "Customers a second, files of 1,000,000", asked.chart)
     return 0
 
 
@@ -115,19 +109,17 @@ def measured(source: Path, rows: int, asked: argparse.Namespace) -> dict[str, tu
     found: dict[str, list[tuple[float, float]]] = defaultdict(list)
     target = source.with_name(f"scored{source.suffix}")
     for turn in range(asked.rounds):
-        for way, command in WAYS.items():
+        for way, (packages, arguments) in WAYS.items():
             if way == "the usual way" and (rows > asked.usual or (turn and rows > 100_000)):
                 continue  # once will do for what takes minutes
             print(f"{rows:,} rows of {source.suffix}, round {turn + 1}: {way}", file=sys.stderr)
-            found[way].append(timed([*command, str(source), str(target), *MODEL[way]]))
+            python = python_of(packages) if packages else sys.executable
+            found[way].append(timed([python, *arguments, str(source), str(target)]))
             target.unlink()
     return {
         way: (median(seconds for seconds, _ in runs), median(memory for _, memory in runs))
         for way, runs in found.items()
     }
-
-
-MODEL = defaultdict(list, {"the usual way": [str(ROOT / "churn-model.bin")]})
 
 
 def timed(command: list[str]) -> tuple[float, float]:

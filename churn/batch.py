@@ -164,7 +164,7 @@ class Scoring:
             return Table(files, form, dict.fromkeys(cells, "text"), delimiter)
         reader = {"parquet": "read_parquet", "json": "read_ndjson"}[form]
         sample = ", sample_size = -1" if form == "json" else ""
-        described = self._base.execute(f"DESCRIBE SELECT * FROM {reader}({_list(files)}{sample})")
+        described = self._execute(f"DESCRIBE SELECT * FROM {reader}({_list(files)}{sample})")
         kinds = {name: _kind(kind) for name, kind, *_ in described.fetchall()}
         if form == "json":
             kinds = dict.fromkeys(kinds, "json")
@@ -212,7 +212,7 @@ class Scoring:
             source = f"read_ndjson({files}, columns = {{{names}}})"
         else:
             source = f"read_parquet({files})"
-        self._base.execute(f"CREATE OR REPLACE TEMP VIEW customers AS SELECT * FROM {source}")
+        self._execute(f"CREATE OR REPLACE TEMP VIEW customers AS SELECT * FROM {source}")
 
     def _query(self, table: Table, form: str) -> str:
         """Return the SELECT that scores the view, every row of it looked at again if need be."""
@@ -255,7 +255,7 @@ class Scoring:
 
     def _seen(self, table: Table) -> dict[str, list[str]]:
         """Return the texts that stand in each column's first rows, where they are few."""
-        first = self._base.execute(f"SELECT * FROM customers LIMIT {LOOKED_AT}").fetchall()
+        first = self._execute(f"SELECT * FROM customers LIMIT {LOOKED_AT}").fetchall()
         self._forget_broken_rows()
         seen = {}
         for at, name in enumerate(table.columns):
@@ -294,7 +294,7 @@ class Scoring:
         """Count the rows of a CSV that are none, and keep them."""
         if table.format != "csv":
             return
-        broken = self._base.execute(
+        broken = self._execute(
             "SELECT any_value(error_type), any_value(csv_line) FROM reject_errors "
             "GROUP BY file_id, line ORDER BY file_id, line"
         ).fetchall()
@@ -310,30 +310,37 @@ class Scoring:
 
     def _forget_broken_rows(self) -> None:
         for name in ("reject_errors", "reject_scans"):
-            self._base.execute(f"DROP TABLE IF EXISTS {name}")
+            self._execute(f"DROP TABLE IF EXISTS {name}")
 
     def _first_line(self, name: str) -> str:
-        line = self._base.execute(
+        line = self._execute(
             f"SELECT line FROM read_csv({_text(name)}, columns = {{'line': 'VARCHAR'}}, "
             "auto_detect = false, header = false, delim = '\x01', quote = '', escape = '', "
             "ignore_errors = true, strict_mode = false) LIMIT 1"
         ).fetchone()
         return "" if line is None else str(line[0] or "").removeprefix("\ufeff").rstrip("\r")
 
+    def _execute(self, statement: str) -> duckdb.DuckDBPyConnection:
+        """Run a statement.
+
+        :raises DataError: DuckDB can't; says why in its words.
+        """
+        try:
+            return self._base.execute(statement)
+        except duckdb.Error as error:
+            raise DataError(str(error).partition("\n")[0]) from error
+
     def _run(self, statement: str, progress: Progress) -> int:
         """Run a COPY while somebody looks on; return how many rows it wrote."""
-        cursor = self._base
         with ThreadPoolExecutor(1) as pool:
-            done = pool.submit(lambda: cursor.execute(statement).fetchone())
+            done = pool.submit(lambda: self._execute(statement).fetchone())
             try:
                 while not wait([done], timeout=0.1).done:
-                    progress(max(0.0, cursor.query_progress()) / 100)
+                    progress(max(0.0, self._base.query_progress()) / 100)
                 row = done.result()
             except KeyboardInterrupt:
-                cursor.interrupt()
+                self._base.interrupt()
                 raise
-            except duckdb.Error as error:
-                raise DataError(str(error).partition("\n")[0]) from error
         progress(1.0)
         return int(row[0]) if row else 0
 

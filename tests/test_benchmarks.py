@@ -83,10 +83,9 @@ def test_rounds_come_down_to_their_medians():
     assert middle(rounds) == {"loads": {"16": {"p99": 2}}, "start": 2}
 
 
-@pytest.mark.parametrize(
-    "wanted", sorted(RIVALS.glob("requirements-*.txt")), ids=lambda path: path.stem
-)
-def test_a_rival_has_the_libraries_that_the_model_was_trained_with(wanted):
+@pytest.mark.parametrize("name", ["flask", "fastapi", "litserve", "bentoml"])
+def test_a_rival_has_the_libraries_that_the_model_was_trained_with(name):
+    wanted = RIVALS / f"requirements-{name}.txt"
     libraries = json.loads((ROOT / "churn-model.json").read_bytes())["libraries"]
     lines = wanted.read_text("utf-8").split()
     assert {f"{name}=={libraries[name]}" for name in ("scikit-learn", "numpy", "scipy")} < {*lines}

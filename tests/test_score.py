@@ -40,6 +40,14 @@ def customers():
     return read(TABLE)
 
 
+@pytest.fixture(scope="module")
+def some(tmp_path_factory):
+    """A file of the first 300 customers."""
+    path = tmp_path_factory.mktemp("some") / "some.csv"
+    path.write_text("".join(TABLE.read_text(encoding="utf-8").splitlines(True)[:301]))
+    return path
+
+
 @pytest.fixture
 def few(tmp_path, customers):
     """A file of five customers, the last two of whom can't be scored."""
@@ -98,9 +106,9 @@ def test_what_was_refused_is_counted_with_the_reasons(few, tmp_path):
 
 @pytest.mark.parametrize("form", ["csv", "csv.gz", "csv.zst", "parquet", "ndjson", "ndjson.gz"])
 @pytest.mark.parametrize("back", ["csv", "parquet", "ndjson.zst"])
-def test_formats_lead_into_each_other(form, back, tmp_path, customers):
+def test_formats_lead_into_each_other(form, back, tmp_path, some):
     middle, end = tmp_path / f"middle.{form}", tmp_path / f"end.{back}"
-    assert score.main([str(TABLE), str(middle)]) == 0
+    assert score.main([str(some), str(middle)]) == 0
     assert score.main([str(middle), str(end)]) == 0
     first, second = (
         duckdb.execute(
@@ -192,6 +200,20 @@ def test_mistakes_are_told_in_a_line(arguments, code, words, tmp_path):
     assert done.returncode == code
     assert words in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("package", ["duckdb", "sqlglot"])
+def test_packages_that_are_not_there_are_named_with_the_line_that_installs_them(package, tmp_path):
+    code = (
+        f"import sys; sys.modules[{package!r}] = None; import score; "
+        f"sys.exit(score.main([{str(TABLE)!r}, 'x.csv']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"score.py: scoring needs {package}, which this environment lacks: "
+        'run pipenv sync --categories "packages score"\n'
+    )
 
 
 def test_the_select_is_printed_for_a_database():

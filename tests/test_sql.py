@@ -11,7 +11,7 @@ import duckdb
 import pytest
 import sqlglot
 from conftest import ROOT
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlmodels import SPELLINGS, models
 
@@ -78,6 +78,7 @@ rows_of_text = st.lists(
 
 
 @pytest.mark.parametrize("dialect", ["duckdb", "sqlite"])
+@settings(max_examples=50)
 @given(model=models(), rows=rows_of_text, seen=st.booleans())
 def test_any_model_agrees_with_its_scorecard_on_any_spelling(dialect, model, rows, seen):
     columns = {each.name: "text" for each in model.schema.fields}
@@ -117,6 +118,7 @@ def test_numbers_and_flags_are_read_as_json_gives_them(model, kind, data):
     assert want is None or abs(got[-2] - want) < 1e-9
 
 
+@settings(max_examples=50)
 @given(model=models(), rows=rows_of_text)
 def test_reasons_and_refused_fields_are_told_on_request(model, rows):
     columns = {each.name: "text" for each in model.schema.fields}
