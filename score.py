@@ -114,7 +114,7 @@ def score(model: Model, asked: argparse.Namespace) -> int:
             rejects = None
             if asked.rejects:
                 rejects = Target(Path(asked.rejects), *format_of(asked.rejects))
-            with bar() as progress:
+            with bar(table.rows) as progress:
                 scoring.write(table, Target(target, form, compression), rejects, progress)
             if asked.output == STANDARD:
                 with target.open("rb") as file:
@@ -126,15 +126,17 @@ def score(model: Model, asked: argparse.Namespace) -> int:
 
 
 @contextmanager
-def bar() -> Iterator[Progress]:
-    """Yield what shows how far the work has come, on a terminal."""
+def bar(rows: int | None) -> Iterator[Progress]:
+    """Yield what shows, on a terminal, how far the work on about so many rows has come."""
     from tqdm import tqdm
 
-    shape = "{percentage:3.0f}%|{bar}| {elapsed} gone, {remaining} left"
-    with tqdm(total=1.0, leave=False, disable=None, bar_format=shape) as shown:
+    total = rows or 1
+    told = "{n_fmt} of about {total_fmt} rows, " if rows else ""
+    shape = f"{{percentage:3.0f}}%|{{bar}}| {told}{{elapsed}} gone, {{remaining}} left"
+    with tqdm(total=total, leave=False, disable=None, bar_format=shape, unit_scale=True) as shown:
 
         def progress(done: float) -> None:
-            shown.update(max(0.0, done - shown.n))
+            shown.update(max(0.0, done * total - shown.n))
 
         yield progress
 

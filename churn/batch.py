@@ -64,6 +64,8 @@ class Table:
     files: tuple[str, ...]
     format: str
     columns: Mapping[str, Type]
+    #: About how many rows there are, where that is soon found out.
+    rows: int | None
     delimiter: str = ","
 
 
@@ -161,7 +163,7 @@ class Scoring:
             if not any(cell.strip() for cell in cells):
                 raise DataError(f"{files[0]}: it is empty: its first line must name the columns")
             self.model.schema.check_columns(cells)
-            return Table(files, form, dict.fromkeys(cells, "text"), delimiter)
+            return Table(files, form, dict.fromkeys(cells, "text"), _about(files), delimiter)
         reader = {"parquet": "read_parquet", "json": "read_ndjson"}[form]
         sample = ", sample_size = -1" if form == "json" else ""
         described = self._execute(f"DESCRIBE SELECT * FROM {reader}({_list(files)}{sample})")
@@ -169,7 +171,10 @@ class Scoring:
         if form == "json":
             kinds = dict.fromkeys(kinds, "json")
         self.model.schema.check_columns(list(kinds))
-        return Table(files, form, kinds)
+        rows = _about(files)
+        if form == "parquet":
+            (rows,) = self._execute(f"SELECT count(*) FROM {reader}({_list(files)})").fetchall()[0]
+        return Table(files, form, kinds, rows)
 
     def write(
         self, table: Table, output: Target, rejects: Target | None, progress: Progress
@@ -368,6 +373,16 @@ def whole(path: Path) -> Iterator[Path]:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _about(files: Sequence[str]) -> int | None:
+    """Return about how many rows files of text have, going by the first ones' length."""
+    if any(Path(each).suffix.lower() in COMPRESSIONS for each in files):
+        return None
+    with Path(files[0]).open("rb") as file:
+        first = file.read(2**16)
+    size = sum(Path(each).stat().st_size for each in files)
+    return round(size * first.count(b"\n") / max(1, len(first)))
 
 
 def _cells(text: str, delimiter: str) -> int:

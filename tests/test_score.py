@@ -173,6 +173,7 @@ def test_json_rows_are_read_as_the_service_reads_json(tmp_path):
         ("", "it is empty: its first line must name the columns"),
         ("gender,tenure\nmale,1\n", "seniorcitizen is missing"),
         ("tenure,Tenure\n1,1\n", "tenure came twice, in two spellings"),
+        ("tenure,tenure\n1,1\n", "tenure stands twice in the header"),
     ],
 )
 def test_a_file_that_is_no_table_of_customers_is_said_in_a_line(text, words, tmp_path):
@@ -181,6 +182,14 @@ def test_a_file_that_is_no_table_of_customers_is_said_in_a_line(text, words, tmp
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert words in done.stderr
     assert not (tmp_path / "out.csv").exists()
+
+
+@pytest.mark.parametrize("name", ["broken.parquet", "broken.ndjson"])
+def test_a_file_that_is_broken_is_said_in_a_line(name, tmp_path):
+    (tmp_path / name).write_text("{broken\n")
+    done = run(name, "out.csv", cwd=tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert name in done.stderr
 
 
 @pytest.mark.parametrize(
