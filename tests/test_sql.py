@@ -6,6 +6,7 @@ import csv
 import pickle
 import re
 import sqlite3
+from contextlib import closing
 
 import duckdb
 import pytest
@@ -26,7 +27,7 @@ def run(dialect, statement, columns, rows):
     connection = duckdb.connect() if dialect == "duckdb" else sqlite3.connect(":memory:")
     names = ", ".join(f'"{name}" VARCHAR' for name in columns)
     marks = ", ".join("?" * len(columns))
-    with connection:
+    with closing(connection):
         connection.execute(f"CREATE TABLE customers ({names})")
         connection.executemany(f"INSERT INTO customers VALUES ({marks})", rows)
         return connection.execute(statement).fetchall()
