@@ -191,11 +191,8 @@ class Scoring:
             self.tally.scored = self._run(_copy(query, part, output, table), progress)
             self._note_broken_rows(table)
             if rejects is not None:
-                columns = [
-                    *table.columns,
-                    *(["row_text"] if table.format == "csv" else []),
-                    "error",
-                ]
+                beyond = [self._row_text] if table.format == "csv" else []
+                columns = [*table.columns, *beyond, self._error]
                 typed = ", ".join(f"{_text(each)}: 'VARCHAR'" for each in columns)
                 refused = f"read_ndjson({_text(str(self._refusals))}, columns = {{{typed}}})"
                 with whole(rejects.path) as beside:
@@ -203,7 +200,8 @@ class Scoring:
                     self._run(statement, lambda _: None)
 
     def _open(self, table: Table) -> None:
-        """Make the view ``customers`` of a table."""
+        """Make the view ``customers`` of a table, and find names for what is added to refusals."""
+        self._row_text, self._error = sql.free(table.columns, "row_text", "error")
         files = _list(table.files)
         if table.format == "csv":
             names = ", ".join(f"{_text(name)}: 'VARCHAR'" for name in table.columns)
@@ -239,7 +237,8 @@ class Scoring:
         if self.explain:
             words = f"{unknown} THEN second_words({record}) ELSE {self._in_short()} END"
             found += f", {words} AS model__why"
-            verdict += ", model__why AS reasons"
+            (reasons,) = sql.free(table.columns, "reasons")
+            verdict += f", model__why AS {_quoted(reasons)}"
         order = "" if self.top is None else f" ORDER BY model__found DESC LIMIT {self.top}"
         return (
             f"SELECT {shown}, {verdict} FROM (SELECT {kept}, {found} FROM ({inner})) "
@@ -293,7 +292,7 @@ class Scoring:
             for each in problems:
                 self.tally.reasons[f"{each.field} {each.message}"] += 1
             with self._refusals.open("a", encoding="utf-8") as file:
-                file.write(json.dumps({**record, "error": error}) + "\n")
+                file.write(json.dumps({**record, self._error: error}) + "\n")
 
     def _note_broken_rows(self, table: Table) -> None:
         """Count the rows of a CSV that are none, and keep them."""
@@ -310,7 +309,7 @@ class Scoring:
                 "UNQUOTED VALUE": "has a quote that doesn't match",
                 "INVALID ENCODING": "is not UTF-8",
             }.get(kind, f"has {cells} cells, where the header has {len(table.columns)}")
-            self._refuse({"row_text": text}, [Problem("row", words)])
+            self._refuse({self._row_text: text}, [Problem("row", words)])
         self._forget_broken_rows()
 
     def _forget_broken_rows(self) -> None:

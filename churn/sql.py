@@ -117,14 +117,20 @@ def select(
 
 
 def added(columns: Iterable[str]) -> tuple[str, str]:
-    """Return the names of the columns that are added, other than those that are there."""
+    """Return the names of the two columns that are added, other than those that are there."""
+    probability, churn = free(columns, PROBABILITY, CHURN)
+    return probability, churn
+
+
+def free(columns: Iterable[str], *names: str) -> list[str]:
+    """Return names, each made longer until no column has it."""
     taken = {column.lower() for column in columns}
-    names = []
-    for name in (PROBABILITY, CHURN):
+    found = []
+    for name in names:
         while name in taken:
             name = f"{name}_predicted"
-        names.append(name)
-    return names[0], names[1]
+        found.append(name)
+    return found
 
 
 def plain_columns(model: Model, keys: Sequence[str] = ()) -> dict[str, Type]:

@@ -132,6 +132,15 @@ def test_a_csv_may_be_written_in_many_ways(delimiter, end, mark, tmp_path):
     assert row[-3:] == ['two\nlines, ; "quoted" \t|', "0.7161721770226143", "true"]
 
 
+def test_a_column_called_error_is_nobody_elses(few, tmp_path):
+    few.write_text(few.read_text().replace("gender,", "error,gender,", 1).replace("\n", "\nmine,"))
+    run(few, tmp_path / "out.csv", "--rejects", tmp_path / "rejects.csv")
+    header, weekly, *_ = read(tmp_path / "rejects.csv")
+    assert header[-1] == "error_predicted"
+    assert weekly[0] == "mine"
+    assert weekly[-1].startswith("contract 'Weekly' is not")
+
+
 def test_the_most_likely_leavers_come_first_with_reasons(tmp_path, customers, service):
     assert score.main([str(TABLE), str(tmp_path / "top.csv"), "--top", "7", "--explain"]) == 0
     rows = read(tmp_path / "top.csv")[1:]
