@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from churn.errors import ChurnError, CustomerError
+from churn.errors import ChurnError, CustomerError, DataError
 from churn.model import Model, load
 from churn.service import in_words
 
@@ -31,8 +31,9 @@ examples:
   python score.py --sql snowflake --table crm.customers --key customer_id
 
 Formats go by the name's ending: .csv, .parquet, .ndjson; .gz and .zst are compressed. The columns
-stay as they came; churn_probability and churn are added. A row that can't be scored is counted,
-with the reason, and kept with --rejects; the exit code is then 1.
+stay as they came; churn_probability and churn are added. Rows that can't be scored are counted and
+kept, with the reason, in the file of --rejects, or else beside the output (scored.rejects.csv); the
+exit code is then 1. In JSON a key that a line lacks counts as null, if another line has it.
 """
 
 
@@ -111,18 +112,32 @@ def score(model: Model, asked: argparse.Namespace) -> int:
             told = asked.output_format or (table.format if asked.output == STANDARD else None)
             target = Path(folder) / "output" if asked.output == STANDARD else Path(asked.output)
             form, compression = format_of(asked.output, told)
-            rejects = None
-            if asked.rejects:
-                rejects = Target(Path(asked.rejects), *format_of(asked.rejects))
+            rejects = asked.rejects or rejects_of(asked.output)
+            kept = None
+            if rejects:
+                kept = Target(Path(rejects), *format_of(rejects), always=bool(asked.rejects))
+            if kept and kept.path == target:
+                raise DataError(f"{rejects}: scores and rejects need a file each")
             with bar(table.rows) as progress:
-                scoring.write(table, Target(target, form, compression), rejects, progress)
+                scoring.write(table, Target(target, form, compression), kept, progress)
             if asked.output == STANDARD:
                 with target.open("rb") as file:
                     shutil.copyfileobj(file, sys.stdout.buffer)
         finally:
             scoring.close()
-    print(summary(scoring.tally, asked), file=sys.stderr)
+    print(summary(scoring.tally, asked.output, rejects), file=sys.stderr)
     return 1 if scoring.tally.refused else 0
+
+
+def rejects_of(output: str) -> str | None:
+    """Return the file beside the output that keeps what can't be scored."""
+    if output == "-":
+        return None
+    path = Path(output)
+    endings = "".join(
+        path.suffixes[-2:] if path.suffix.lower() in (".gz", ".zst") else path.suffixes[-1:]
+    )
+    return str(path.with_name(f"{path.name.removesuffix(endings)}.rejects{endings}"))
 
 
 @contextmanager
@@ -141,14 +156,14 @@ def bar(rows: int | None) -> Iterator[Progress]:
         yield progress
 
 
-def summary(tally: Tally, asked: argparse.Namespace) -> str:
+def summary(tally: Tally, output: str, rejects: str | None) -> str:
     """Return in words what became of the rows."""
-    told = f"{tally.scored:,} customers written to {asked.output}"
+    told = f"{tally.scored:,} customers written to {output}"
     if not tally.refused:
         return told
     lines = [f"{told}; {tally.refused:,} could not be scored:"]
     lines += [f"  {times:,} times: {reason}" for reason, times in tally.reasons.most_common(5)]
-    kept = f"they are in {asked.rejects}" if asked.rejects else "--rejects FILE keeps them"
+    kept = f"they are in {rejects}" if rejects else "--rejects FILE keeps them"
     return "\n".join([*lines, f"  {kept}"])
 
 
@@ -166,7 +181,7 @@ def parser() -> argparse.ArgumentParser:
     reader.add_argument(
         "--output-format", choices=["csv", "parquet", "json"], help="the output's format"
     )
-    reader.add_argument("--rejects", metavar="FILE", help="keep what can't be scored, with reasons")
+    reader.add_argument("--rejects", metavar="FILE", help="keep there what can't be scored")
     reader.add_argument("--explain", action="store_true", help="add the three strongest reasons")
     reader.add_argument("--top", type=positive, metavar="N", help="only the N most likely leavers")
     reader.add_argument("--threshold", type=share, help="probability from which churn is true")

@@ -7,17 +7,20 @@ understands every spelling the service does and has the words for what is wrong.
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
 import os
+import re
 import shutil
 import tempfile
+import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from glob import glob, has_magic
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from glob import escape, glob
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -31,6 +34,11 @@ from churn.model import Model
 from churn.service import in_short, in_words
 from churn.sql import Type
 from churn.table import delimiter_of
+
+try:
+    import fcntl
+except ModuleNotFoundError:  # Windows, where nobody can delete a file that somebody writes
+    fcntl = None  # type: ignore[assignment]
 
 #: The formats, by how a file's name ends.
 FORMATS = {
@@ -49,6 +57,16 @@ LOOKED_AT = 2_000
 
 #: More different texts than this in them are no categories.
 MOST_TEXTS = 50
+
+#: Where a header is looked for: a name in quotes may have several lines.
+HEADER_LINES, HEADER_BYTES = 64, 2**20
+
+#: What DuckDB calls rows that are somehow rows; after any other it may have lost its place.
+TOLD_APART = {
+    "MISSING COLUMNS": "has {cells} cells, where the header has {columns}",
+    "TOO MANY COLUMNS": "has {cells} cells, where the header has {columns}",
+    "INVALID ENCODING": "is not UTF-8",
+}
 
 #: Standard input and output.
 STANDARD = "-"
@@ -76,6 +94,8 @@ class Target:
     path: Path
     format: str
     compression: str | None = None
+    #: Whether it is to be there with nothing in it, too.
+    always: bool = True
 
 
 @dataclass
@@ -120,9 +140,9 @@ class Scoring:
         self.top = top
         self.tally = Tally()
         self._lock = Lock()
+        self._notes: list[str] = []
         self._folder = Path(tempfile.mkdtemp(prefix="churn-score-"))
-        self._refusals = self._folder / "refused.ndjson"
-        self._refusals.touch()
+        self._refusals = (self._folder / "refused.ndjson").open("w+", encoding="utf-8")
         self._base = duckdb.connect(
             config={"temp_directory": str(self._folder), "memory_limit": MEMORY}
         )
@@ -140,6 +160,7 @@ class Scoring:
     def close(self) -> None:
         """Let go of all that was needed on the way."""
         self._base.close()
+        self._refusals.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def table(self, names: str, told: str | None = None) -> Table:
@@ -148,33 +169,78 @@ class Scoring:
         :raises DataError: there are none, or they can't be read.
         :raises CustomerError: they lack columns that the model needs.
         """
-        files = tuple(sorted(glob(names))) if has_magic(names) else (names,)  # noqa: PTH207
+        files = (names,) if Path(names).is_file() else tuple(sorted(glob(names, recursive=True)))  # noqa: PTH207
         if not files or not all(Path(each).is_file() for each in files):
             raise DataError(f"{names}: there is no such file")
         form, _ = format_of(files[0], told)
         if form == "csv":
-            lines = {each: self._first_line(each) for each in files}
-            header = lines[files[0]]
-            others = [each for each, line in lines.items() if line != header]
-            if others:
-                raise DataError(f"{others[0]}: its header is another than that of {files[0]}")
-            delimiter = delimiter_of(header)
-            cells = next(csv.reader([header], delimiter=delimiter), [])
-            if not any(cell.strip() for cell in cells):
-                raise DataError(f"{files[0]}: it is empty: its first line must name the columns")
-            self.model.schema.check_columns(cells)
-            return Table(files, form, dict.fromkeys(cells, "text"), _about(files), delimiter)
-        reader = {"parquet": "read_parquet", "json": "read_ndjson"}[form]
-        sample = ", sample_size = -1" if form == "json" else ""
-        described = self._execute(f"DESCRIBE SELECT * FROM {reader}({_list(files)}{sample})")
-        kinds = {name: _kind(kind) for name, kind, *_ in described.fetchall()}
+            header, delimiter = self._header(files[0])
+            for each in files[1:]:
+                if self._header(each) != (header, delimiter):
+                    raise DataError(f"{each}: its header is another than that of {files[0]}")
+            self.model.schema.check_columns(header)
+            columns: dict[str, Type] = dict.fromkeys(header, "text")
+            rows = _about(files)
+        else:
+            kinds = self._described(files, form)
+            self.model.schema.check_columns(list(kinds))
+            columns = {each: _kind(kind) for each, kind in kinds.items()}
+            delimiter = ","
+            reader = f"read_parquet({_list(files)}, hive_partitioning = false)"
+            count = f"SELECT count(*) FROM {reader}"
+            rows = _about(files) if form == "json" else self._execute(count)[0][0]
+        _check_names(columns)
+        return Table(files, form, columns, rows, delimiter)
+
+    def _header(self, name: str) -> tuple[list[str], str]:
+        """Return a CSV's columns and what divides them."""
+        # what isn't UTF-8 further down is no matter here
+        text = self._beginning(name).decode(errors="surrogateescape").removeprefix("\ufeff")
+        text = text.lstrip("\r\n")
+        delimiter = delimiter_of(text)
+        try:
+            header = next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), [])
+        except csv.Error as error:
+            raise DataError(f"{name}: its header can't be read: {error}") from error
+        if not any(cell.strip() for cell in header):
+            raise DataError(f"{name}: it is empty: its first line must name the columns")
+        if any("\udc80" <= letter <= "\udcff" for cell in header for letter in cell):
+            raise DataError(f"{name}: its first line is not UTF-8")
+        return header, delimiter
+
+    def _beginning(self, name: str) -> bytes:
+        """Return what a text file begins with, decompressed."""
+        _, compression = format_of(name, "csv")
+        if compression == "zstd":  # Python can't before 3.14
+            lines = self._execute(
+                f"SELECT line FROM read_csv({_list([name])}, columns = {{'line': 'VARCHAR'}}, "
+                "auto_detect = false, header = false, delim = '\x01', quote = '', escape = '', "
+                "ignore_errors = true, strict_mode = false, hive_partitioning = false) "
+                f"LIMIT {HEADER_LINES}"
+            )
+            return "\n".join(line or "" for (line,) in lines).encode()
+        opened = gzip.open if compression else open
+        try:
+            with opened(name, "rb") as file:
+                return bytes(file.read(HEADER_BYTES))
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise DataError(f"{name}: it can't be decompressed: {error}") from error
+
+    def _described(self, files: tuple[str, ...], form: str) -> dict[str, str]:
+        """Return the columns of Parquet or JSON, with DuckDB's types."""
         if form == "json":
-            kinds = dict.fromkeys(kinds, "json")
-        self.model.schema.check_columns(list(kinds))
-        rows = _about(files)
-        if form == "parquet":
-            (rows,) = self._execute(f"SELECT count(*) FROM {reader}({_list(files)})").fetchall()[0]
-        return Table(files, form, kinds, rows)
+            reader = f"read_ndjson({_list(files)}, sample_size = -1, hive_partitioning = false)"
+            told = self._execute(f"DESCRIBE SELECT * FROM {reader}")
+            return {name: "JSON" for name, *_ in told}
+        found: list[dict[str, str]] = []
+        for each in files:
+            reader = f"read_parquet({_list([each])}, hive_partitioning = false)"
+            told = self._execute(f"DESCRIBE SELECT * FROM {reader}")
+            found.append({name: kind for name, kind, *_ in told})
+            # DuckDB would leave columns out, and round what the first file has no decimals for
+            if other := dict(found[-1].items() ^ found[0].items()):
+                raise DataError(f"{each}: its column {min(other)} is another than in {files[0]}")
+        return found[0]
 
     def write(
         self, table: Table, output: Target, rejects: Target | None, progress: Progress
@@ -182,44 +248,87 @@ class Scoring:
         """Score a table into a file, and what can't be scored, with the reason, into another.
 
         Each appears under its name when it is whole, the scores last: where they are, all is.
+        Rejects that aren't to be there always are so only with something in them, or where a file
+        of that name is already, which would tell of another run.
 
         :raises DataError: a file can't be read or written.
         """
+        for each in (output, rejects):
+            if each is not None and not each.path.parent.is_dir():
+                raise DataError(f"{each.path}: there is no folder {each.path.parent}")
+        # what is told of a refused row: its text, if it is none, and why
+        names = ["row_text"] if table.format == "csv" else []
+        self._notes = sql.added(table.columns, (*names, "error"))
+        try:
+            self._write(table, output, rejects, progress)
+        except DataError as error:
+            if table.format != "csv" or "state machine" not in str(error):
+                raise
+            self.tally = Tally()  # its lines end in different ways, which DuckDB doesn't take
+            self._refusals.seek(0)
+            self._refusals.truncate()
+            plain = tuple(map(self._rewritten, table.files, range(len(table.files))))
+            self._write(replace(table, files=plain), output, rejects, progress)
+
+    def _write(
+        self, table: Table, output: Target, rejects: Target | None, progress: Progress
+    ) -> None:
         self._open(table)
         query = self._query(table, output.format)
         with whole(output.path) as part:
             self.tally.scored = self._run(_copy(query, part, output, table), progress)
             self._note_broken_rows(table)
-            if rejects is not None:
-                beyond = [self._row_text] if table.format == "csv" else []
-                columns = [*table.columns, *beyond, self._error]
-                typed = ", ".join(f"{_text(each)}: 'VARCHAR'" for each in columns)
-                refused = f"read_ndjson({_text(str(self._refusals))}, columns = {{{typed}}})"
-                with whole(rejects.path) as beside:
-                    statement = _copy(f"SELECT * FROM {refused}", beside, rejects, table)
-                    self._run(statement, lambda _: None)
+            if rejects and (rejects.always or self.tally.refused or rejects.path.exists()):
+                self._write_rejects(table, rejects)
+
+    def _write_rejects(self, table: Table, rejects: Target) -> None:
+        self._refusals.flush()
+        columns = [*table.columns, *self._notes]
+        typed = ", ".join(f"{_text(each)}: 'VARCHAR'" for each in columns)
+        refused = f"read_ndjson({_list([self._refusals.name])}, columns = {{{typed}}})"
+        with whole(rejects.path) as part:
+            self._run(_copy(f"SELECT * FROM {refused}", part, rejects, table), lambda _: None)
+
+    def _rewritten(self, name: str, at: int) -> str:
+        """Return a CSV with the same cells, that DuckDB can read."""
+        if Path(name).suffix.lower() == ".zst":
+            raise DataError(f"{name}: its lines end in different ways: decompress it first")
+        opened = gzip.open if Path(name).suffix.lower() == ".gz" else open
+        _, delimiter = self._header(name)
+        plain = self._folder / f"{at}.csv"
+        how: dict[str, Any] = {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}
+        with opened(name, "rt", **how) as source, plain.open("w", **how) as target:
+            rows = csv.reader(source, delimiter=delimiter, strict=True)
+            try:
+                writer = csv.writer(target, delimiter=delimiter, lineterminator="\n")
+                writer.writerows(row for row in rows if row)
+            except csv.Error as error:
+                raise DataError(
+                    f"{name}: it can't be read at line {rows.line_num}: {error}. Check its quotes."
+                ) from error
+        return str(plain)
 
     def _open(self, table: Table) -> None:
-        """Make the view ``customers`` of a table, and find names for what is added to refusals."""
-        self._row_text, self._error = sql.free(table.columns, "row_text", "error")
+        """Make the view ``customers`` of a table."""
         files = _list(table.files)
         if table.format == "csv":
             names = ", ".join(f"{_text(name)}: 'VARCHAR'" for name in table.columns)
             source = (
                 f"read_csv({files}, columns = {{{names}}}, header = true, auto_detect = false, "
                 f"delim = {_text(table.delimiter)}, quote = '\"', escape = '\"', "
-                "store_rejects = true)"
+                "store_rejects = true, hive_partitioning = false)"
             )
         elif table.format == "json":
             names = ", ".join(f"{_text(name)}: 'JSON'" for name in table.columns)
-            source = f"read_ndjson({files}, columns = {{{names}}})"
+            source = f"read_ndjson({files}, columns = {{{names}}}, hive_partitioning = false)"
         else:
-            source = f"read_parquet({files})"
+            source = f"read_parquet({files}, hive_partitioning = false)"
         self._execute(f"CREATE OR REPLACE TEMP VIEW customers AS SELECT * FROM {source}")
 
     def _query(self, table: Table, form: str) -> str:
         """Return the SELECT that scores the view, every row of it looked at again if need be."""
-        probability, churn = map(_quoted, sql.added(table.columns))
+        added = sql.added(table.columns, (sql.PROBABILITY, sql.CHURN, "reasons"))
+        probability, churn, reasons = map(_quoted, added)
         columns = [_quoted(each) for each in table.columns]
         kept = ", ".join(columns)
         shown = kept
@@ -237,8 +346,7 @@ class Scoring:
         if self.explain:
             words = f"{unknown} THEN second_words({record}) ELSE {self._in_short()} END"
             found += f", {words} AS model__why"
-            (reasons,) = sql.free(table.columns, "reasons")
-            verdict += f", model__why AS {_quoted(reasons)}"
+            verdict += f", model__why AS {reasons}"
         order = "" if self.top is None else f" ORDER BY model__found DESC LIMIT {self.top}"
         return (
             f"SELECT {shown}, {verdict} FROM (SELECT {kept}, {found} FROM ({inner})) "
@@ -259,7 +367,7 @@ class Scoring:
 
     def _seen(self, table: Table) -> dict[str, list[str]]:
         """Return the texts that stand in each column's first rows, where they are few."""
-        first = self._execute(f"SELECT * FROM customers LIMIT {LOOKED_AT}").fetchall()
+        first = self._execute(f"SELECT * FROM customers LIMIT {LOOKED_AT}")
         self._forget_broken_rows()
         seen = {}
         for at, name in enumerate(table.columns):
@@ -286,72 +394,66 @@ class Scoring:
         return in_short(card.reasons(customer)[1]) if card else None
 
     def _refuse(self, record: Mapping[str, object], problems: Sequence[Problem]) -> None:
-        error = "; ".join(map(in_words, problems))
+        error, told = "; ".join(map(in_words, problems)), self._notes[-1]
         with self._lock:
             self.tally.refused += 1
             for each in problems:
                 self.tally.reasons[f"{each.field} {each.message}"] += 1
-            with self._refusals.open("a", encoding="utf-8") as file:
-                file.write(json.dumps({**record, self._error: error}) + "\n")
+            self._refusals.write(json.dumps({**record, told: error}) + "\n")
 
     def _note_broken_rows(self, table: Table) -> None:
         """Count the rows of a CSV that are none, and keep them."""
         if table.format != "csv":
             return
         broken = self._execute(
-            "SELECT any_value(error_type), any_value(csv_line) FROM reject_errors "
+            "SELECT any_value(error_type), any_value(csv_line), line, any_value(file_path) "
+            "FROM reject_errors JOIN reject_scans USING (scan_id, file_id) "
             "GROUP BY file_id, line ORDER BY file_id, line"
-        ).fetchall()
-        for kind, line in broken:
-            text = str(line or "").strip("\r\n")
+        )
+        for kind, row, line, file in broken:
+            if kind not in TOLD_APART:
+                raise DataError(
+                    f"{file}: it can't be read at line {line}: a quote has no match, or the row "
+                    "has no end. Check its quotes."
+                )
+            text = str(row or "").strip("\r\n")
             cells = _cells(text, table.delimiter)
-            words = {
-                "UNQUOTED VALUE": "has a quote that doesn't match",
-                "INVALID ENCODING": "is not UTF-8",
-            }.get(kind, f"has {cells} cells, where the header has {len(table.columns)}")
-            self._refuse({self._row_text: text}, [Problem("row", words)])
+            words = TOLD_APART[kind].format(cells=cells, columns=len(table.columns))
+            self._refuse({self._notes[0]: text}, [Problem("row", words)])
         self._forget_broken_rows()
 
     def _forget_broken_rows(self) -> None:
         for name in ("reject_errors", "reject_scans"):
             self._execute(f"DROP TABLE IF EXISTS {name}")
 
-    def _first_line(self, name: str) -> str:
-        line = self._execute(
-            f"SELECT line FROM read_csv({_text(name)}, columns = {{'line': 'VARCHAR'}}, "
-            "auto_detect = false, header = false, delim = '\x01', quote = '', escape = '', "
-            "ignore_errors = true, strict_mode = false) LIMIT 1"
-        ).fetchone()
-        return "" if line is None else str(line[0] or "").removeprefix("\ufeff").rstrip("\r")
+    def _execute(self, statement: str) -> list[tuple[Any, ...]]:
+        """Return what a statement gives.
 
-    def _execute(self, statement: str) -> duckdb.DuckDBPyConnection:
-        """Run a statement.
-
-        :raises DataError: DuckDB can't; says why in its words.
+        :raises DataError: DuckDB can't run it; says why in its words.
         """
         try:
-            return self._base.execute(statement)
+            return self._base.execute(statement).fetchall()
         except duckdb.Error as error:
             raise DataError(str(error).partition("\n")[0]) from error
 
     def _run(self, statement: str, progress: Progress) -> int:
         """Run a COPY while somebody looks on; return how many rows it wrote."""
         with ThreadPoolExecutor(1) as pool:
-            done = pool.submit(lambda: self._execute(statement).fetchone())
+            done = pool.submit(self._execute, statement)
             try:
                 while not wait([done], timeout=0.1).done:
                     progress(max(0.0, self._base.query_progress()) / 100)
-                row = done.result()
+                rows = done.result()
             except KeyboardInterrupt:
                 self._base.interrupt()
                 raise
         progress(1.0)
-        return int(row[0]) if row else 0
+        return int(rows[0][0])
 
 
 def _copy(query: str, part: Path, target: Target, table: Table) -> str:
     """Return the statement that writes a query's rows."""
-    options = f"FORMAT {target.format}"
+    options = f"FORMAT {target.format}, USE_TMP_FILE false"
     if target.format == "csv":
         options += f", HEADER, DELIMITER {_text(table.delimiter)}"
     if target.compression and target.format != "parquet":
@@ -361,17 +463,45 @@ def _copy(query: str, part: Path, target: Target, table: Table) -> str:
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
-    """Yield where to write a file that is to appear at ``path`` only when it is whole."""
-    if not path.parent.is_dir():
-        raise DataError(f"{path}: there is no folder {path.parent}")
-    part = path.with_name(f".{path.name}.part")
+    """Yield where to write a file that is to appear at ``path`` only when it is whole.
+
+    Parts that others left who were killed are removed; those that are being written are not.
+    """
+    for left in path.parent.glob(f".{escape(path.name)}.*.part"):
+        _remove_if_left(left)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        yield part
+        with part.open("wb") as held:
+            if fcntl:
+                fcntl.flock(held, fcntl.LOCK_EX)
+            else:
+                held.close()
+            yield part
         with part.open("rb+") as file:
             os.fsync(file.fileno())
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _remove_if_left(part: Path) -> None:
+    with suppress(OSError):  # somebody writes it
+        if fcntl:
+            with part.open("rb") as held:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        part.unlink()
+
+
+def _check_names(columns: Iterable[str]) -> None:
+    """Refuse names that are two in the file, and one in DuckDB."""
+    names: dict[str, str] = {}
+    for each in columns:
+        if each.lower() in names:
+            raise DataError(
+                f"the columns {names[each.lower()]} and {each} differ in their capitals alone, and "
+                "DuckDB takes them for one: rename one"
+            )
+        names[each.lower()] = each
 
 
 def _about(files: Sequence[str]) -> int | None:
@@ -391,10 +521,13 @@ def _cells(text: str, delimiter: str) -> int:
 
 def _kind(duckdb_type: str) -> Type:
     """Return how the values of a DuckDB type are read."""
-    if duckdb_type == "BOOLEAN":
-        return "boolean"
-    numbers = ("INT", "DECIMAL", "DOUBLE", "FLOAT", "REAL")
-    return "number" if any(word in duckdb_type for word in numbers) else "text"
+    if duckdb_type in ("BOOLEAN", "JSON"):
+        return "boolean" if duckdb_type == "BOOLEAN" else "json"
+    return (
+        "number"
+        if re.fullmatch(r"U?\w*INT(EGER)?|DOUBLE|FLOAT|DECIMAL\(.*\)", duckdb_type)
+        else "text"
+    )
 
 
 def _text(text: str) -> str:
@@ -408,5 +541,6 @@ def _quoted(name: str) -> str:
     return f'"{quoted}"'
 
 
-def _list(files: tuple[str, ...]) -> str:
-    return f"[{', '.join(map(_text, files))}]"
+def _list(files: Iterable[str]) -> str:
+    """Return files as SQL has them, their names not being patterns."""
+    return f"[{', '.join(_text(escape(each)) for each in files)}]"

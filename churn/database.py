@@ -94,7 +94,8 @@ def _scored(
         ),
         "model": names.Literal(model.version),
     }  # fmt: skip
-    probability, churn = map(names.Identifier, sql.added(columns))
+    added = sql.free(columns, sql.PROBABILITY, sql.CHURN, sql.REFUSED)
+    probability, churn, refused = map(names.Identifier, added)
     select = names.SQL(
         sql.select(
             model, columns, source.as_string(connection), "postgres",
@@ -114,9 +115,9 @@ def _scored(
         cursor.execute(
             names.SQL(
                 "INSERT INTO {target} ({key}, {kept}) SELECT {key}, {probability}, {churn}, "
-                "refused, {model}, now() FROM ({select}) AS t "
+                "{refused}, {model}, now() FROM ({select}) AS t "
                 "ON CONFLICT ({key}) DO UPDATE SET {renewed}"
-            ).format(**parts, probability=probability, churn=churn, select=select)
+            ).format(**parts, probability=probability, churn=churn, refused=refused, select=select)
         )
         cursor.execute(
             names.SQL(

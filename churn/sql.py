@@ -9,8 +9,10 @@ the engine's LOWER leaves them alone.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from functools import reduce
 from typing import Literal
 
 import sqlglot
@@ -36,8 +38,13 @@ PROBABILITY, CHURN, REFUSED = "churn_probability", "churn", "refused"
 #: What they are on the way, so that no column of the table's own has the name.
 _LOGIT, _PROBABILITY = "model__logit", "model__probability"
 
-#: The white space of ASCII, which is stripped.
-_SPACE = " \t\n\r\v\f"
+#: The white space of ASCII, which is stripped, by its numbers: engines differ on backslashes, and
+#: what is pasted into a console loses a carriage return.
+_SPACE = (32, 9, 10, 13, 11, 12)
+
+#: The one letter of which some engines make another than Python does, putting it in lower case: a
+#: plain "i", and with it a value that the service doesn't take.
+_DOTTED = ("\u0130", "i\u0307")
 
 #: A number as text, small enough for every engine to read without an error.
 _NUMBER = r"^[+-]?([0-9]{1,120}([.][0-9]{0,120})?|[.][0-9]{1,120})(e[+-]?0{0,9}[0-9]{1,2})?$"
@@ -79,6 +86,8 @@ def select(
     if card is None:
         raise DataError("the model is no scorecard, and only a scorecard is an SQL expression")
     places = model.schema.check_columns(list(columns))
+    if ours := [column for column in columns if column.lower().startswith("model__")]:
+        raise DataError(f"the column {ours[0]} has a name that the SELECT needs: rename it")
     parts = [
         _Part(each, card, at, places[each.name], columns[places[each.name]], dialect, explain)
         for at, each in enumerate(model.schema.fields)
@@ -86,9 +95,14 @@ def select(
     for part in parts:
         part.look_first_for((seen or {}).get(places[part.field.name], ()))
     kept: list[exp.Expr] = [_name(column) for column in columns]
-    query = exp.select(*kept, *(part.clean() for part in parts)).from_(
-        exp.maybe_parse(source, dialect=dialect, into=exp.Table)
-    )
+    query = exp.select(*kept).from_(exp.maybe_parse(source, dialect=dialect, into=exp.Table))
+    # what is used more than once is written once, in a SELECT of its own
+    for name, step in ("stripped", _Part.strip), ("parsed", _Part.parse):
+        new = [each for each in map(step, parts) if each is not None]
+        query = _over(
+            dialect, query.select(*new), name, *kept, *(each.args["alias"] for each in new)
+        )
+    query = query.select(*(part.clean() for part in parts))
     values = [exp.column(part.value) for part in parts if explain]
     query = _over(dialect, query, "cleaned", *kept, *values, *(part.points() for part in parts))
     logit: exp.Expr = _number(card.base)
@@ -103,7 +117,7 @@ def select(
         this=exp.column(_PROBABILITY),
         expression=_number(model.manifest.threshold if threshold is None else threshold),
     )
-    probability, churn = added(columns)
+    probability, churn, unknown = free(columns, PROBABILITY, CHURN, REFUSED)
     chosen = [
         *kept,
         exp.column(_PROBABILITY).as_(probability, quoted=True),
@@ -112,8 +126,11 @@ def select(
     if explain:
         chosen += [each for part in parts for each in part.reason()]
     if refused:
-        chosen.append(exp.alias_(_refused(parts), REFUSED))
-    return _over(dialect, query, "scored", *chosen).sql(dialect=dialect, pretty=pretty)
+        chosen.append(exp.alias_(_refused(parts), unknown))
+    query = _over(dialect, query, "scored", *chosen)
+    if dialect == "snowflake":
+        _fold(query)
+    return query.sql(dialect=dialect, pretty=pretty)
 
 
 def added(columns: Iterable[str]) -> tuple[str, str]:
@@ -153,7 +170,7 @@ class _Part:
         self._average = card.average[field.name]
         self._kind = kind
         self._column: exp.Expr = _name(column)
-        if kind == "text" and dialect == "postgres":  # an enum, say, or a date
+        if kind == "text" and dialect in ("postgres", "duckdb"):  # an enum, say, or a date
             self._column = exp.Cast(this=self._column, to=exp.DataType.build("text"))
         if kind == "json":  # DuckDB's, of one value
             self._column = exp.JSONExtractScalar(
@@ -165,12 +182,28 @@ class _Part:
         # who doesn't ask for the value gets from a spelling to its points in one step
         self._direct = not explain and not field.numeric
         self.value, self.point = f"model__value_{at}", f"model__points_{at}"
+        self._stripped, self._parsed = f"model__text_{at}", f"model__number_{at}"
 
     def look_first_for(self, texts: Iterable[str]) -> None:
         """Have texts looked for as they are, before any are put into the model's spelling."""
         for text in texts if self._kind == "text" and not self.field.numeric else ():
             with suppress(CustomerError):
                 self._seen[text] = self.field.clean(text)
+
+    @property
+    def _is_stripped_before(self) -> bool:
+        # DuckDB strips only what isn't a plain number, when it comes to it
+        return self.field.numeric and self._kind == "text" and self._dialect != "duckdb"
+
+    def strip(self) -> exp.Expr | None:
+        """Return the text that holds a number, stripped; ``None`` where there is none."""
+        return exp.alias_(self._lowered(), self._stripped) if self._is_stripped_before else None
+
+    def parse(self) -> exp.Expr | None:
+        """Return the number that there is, whether or not the field knows it."""
+        if not self.field.numeric or self._kind == "boolean":
+            return None
+        return exp.alias_(self._double(), self._parsed)
 
     def clean(self) -> exp.Expr:
         """Return the value as the model spells it; NULL where it is none."""
@@ -205,8 +238,13 @@ class _Part:
     @property
     def _text(self) -> exp.Expr:
         """The column's text, white space stripped, in lower case."""
-        stripped = exp.Trim(this=self._column.copy(), expression=exp.Literal.string(_SPACE))
-        return exp.func("LOWER", stripped)
+        return exp.column(self._stripped) if self._is_stripped_before else self._lowered()
+
+    def _lowered(self) -> exp.Expr:
+        space = reduce(
+            lambda some, one: exp.DPipe(this=some, expression=one), map(_character, _SPACE)
+        )
+        return exp.func("LOWER", exp.Trim(this=self._column.copy(), expression=space))
 
     def _gap(self) -> exp.Expr:
         """Return whether there is a gap."""
@@ -230,7 +268,9 @@ class _Part:
         ordinary = {text: value for text, value in known.items() if normalise(text) == text}
         if self.field.missing is not None:  # a gap before all else, whatever is known by its name
             ordinary = {**ordinary, **dict.fromkeys(sorted(GAPS), self.field.missing)}
-        normal = exp.func("REPLACE", self._text, exp.Literal.string(" "), exp.Literal.string("_"))
+        text = self._text
+        text.set("this", exp.func("REPLACE", text.this, *map(exp.Literal.string, _DOTTED)))
+        normal = exp.func("REPLACE", text, exp.Literal.string(" "), exp.Literal.string("_"))
         found = _lookup(normal, self._by_text(ordinary))
         odd = {
             text: value for text, value in known.items()
@@ -250,8 +290,8 @@ class _Part:
             yes, no = (_number(each) if flags else exp.Null() for each in (1, 0))
             known = _case([(self._column, yes), (self._column.not_(), no)], exp.Null())
         else:
-            number = self._double()
-            known = _case([(self._allowed(number), number.copy())], exp.Null())
+            number = exp.column(self._parsed)
+            known = _case([(self._allowed(number), number)], exp.Null())
         if self.field.missing is None:
             return known
         gap = _case([(self._gap(), _number(float(self.field.missing)))], exp.Null())
@@ -282,10 +322,13 @@ class _Part:
         text = self._text
         plain = exp.func("REGEXP_FULL_MATCH", self._column.copy(), exp.Literal.string(_PLAIN))
         if self._dialect == "sqlite":
-            is_number = _is_number_in_sqlite(text)
+            is_number: exp.Expr = _is_number_in_sqlite(text)
         else:
-            is_number = exp.RegexpLike(this=text.copy(), expression=exp.Literal.string(_NUMBER))
-        pairs = [(is_number, exp.Cast(this=text, to=double))]
+            is_number = _matches(text, _NUMBER)
+        if self._dialect in ("spark", "databricks"):  # Java's $ stands before a last U+0085, too
+            is_number = exp.and_(is_number, _matches(text, "[^-+.0-9e]").not_())
+        # a text that some engine can't read after all is refused, and the others go on
+        pairs: list[tuple[exp.Expr, exp.Expr]] = [(is_number, exp.TryCast(this=text, to=double))]
         if self._dialect == "duckdb":  # by far the most, and quick to tell
             pairs.insert(0, (plain, exp.Cast(this=self._column.copy(), to=double)))
         return _case(pairs, exp.Null())
@@ -302,8 +345,20 @@ def _over(dialect: str, query: exp.Select, name: str, *columns: exp.Expr) -> exp
     return chosen.from_((query.offset(0) if dialect == "postgres" else query).subquery(name))
 
 
+def _fold(query: exp.Expr) -> None:
+    """Spell plain names in capitals, as Snowflake keeps them unless they were created in quotes."""
+    for each in query.find_all(exp.Identifier):
+        ours = not isinstance(each.parent, exp.Table)
+        if ours and each.quoted and re.fullmatch("[a-z_][a-z0-9_]*", each.name):
+            each.set("this", each.name.upper())
+
+
 def _name(column: str) -> exp.Column:
     return exp.column(column, quoted=True)
+
+
+def _character(number: int) -> exp.Expr:
+    return exp.Chr(expressions=[exp.Literal.number(number)])
 
 
 def _literal(value: Value) -> exp.Expr:
@@ -398,17 +453,22 @@ def _as_numbers(known: Mapping[str, Value]) -> dict[float, Value]:
     return numbers
 
 
+def _matches(text: exp.Expr, pattern: str) -> exp.Expr:
+    return exp.RegexpLike(this=text.copy(), expression=exp.Literal.string(pattern))
+
+
 def _is_number_in_sqlite(text: exp.Expr) -> exp.Expr:
-    """Return whether text is a number, in a dialect that has no regular expressions."""
+    """Return whether text is a number, in a dialect that has no regular expressions.
+
+    Digits are stripped, a point, digits: what is left is nothing or a power of ten.
+    """
     told = text.sql(dialect="sqlite")
-    mantissa = f"LTRIM(SUBSTR({told}, 1, INSTR({told} || 'e', 'e') - 1))"
-    digits = f"SUBSTR({mantissa}, 1 + (SUBSTR({mantissa}, 1, 1) IN ('+', '-')))"
-    exponent = f"SUBSTR({told}, INSTR({told} || 'e', 'e') + 1)"
-    power = f"SUBSTR({exponent}, 1 + (SUBSTR({exponent}, 1, 1) IN ('+', '-')))"
+    unsigned = f"SUBSTR({told}, 1 + ({told} GLOB '[-+]*'))"
+    rest = f"LTRIM({unsigned}, '0123456789')"
+    rest = f"LTRIM(SUBSTR({rest}, 1 + ({rest} GLOB '.*')), '0123456789')"
     return sqlglot.parse_one(
-        f"NOT {digits} GLOB '*[^0-9.]*' AND {digits} GLOB '*[0-9]*' "
-        f"AND LENGTH({digits}) - LENGTH(REPLACE({digits}, '.', '')) <= 1 "
-        f"AND (INSTR({told}, 'e') = 0 OR (NOT {power} GLOB '*[^0-9]*' AND LENGTH({power}) > 0 "
-        f"AND LENGTH(LTRIM({power}, '0')) <= 2)) AND LENGTH({digits}) <= 240",
+        f"({unsigned} GLOB '[0-9]*' OR {unsigned} GLOB '.[0-9]*') AND ({rest} = '' OR "
+        f"(({rest} GLOB 'e[0-9]*' OR {rest} GLOB 'e[-+][0-9]*') "
+        f"AND NOT SUBSTR({rest}, 3) GLOB '*[^0-9]*'))",
         dialect="sqlite",
     )

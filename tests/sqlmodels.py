@@ -22,6 +22,7 @@ SPELLINGS = [
     "False", "Fiber Optic", "fiber optic", "FIBER_OPTIC", "fiber  optic", "fiber", "Fiber",
     "dsl\t", "\ndsl", 'dsl\xa0', "ds l", '\u0130', '\xdf', '\xc9', "it's", 'a "b"', "a;b", "\\",
     "\\n", "%", "_", "1.5", "1.50", "2020-01-02", "yess", "\x00", '\xe9',
+    "F\u0130ber optic", "24\u0085", "ye\u017f", "\u212a",
 ]  # fmt: skip
 
 _VALUES = [

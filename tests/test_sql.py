@@ -26,10 +26,16 @@ def run(dialect, statement, columns, rows):
     """Return what an engine makes of rows of text."""
     connection = duckdb.connect() if dialect == "duckdb" else sqlite3.connect(":memory:")
     names = ", ".join(f'"{name}" VARCHAR' for name in columns)
-    marks = ", ".join("?" * len(columns))
     with closing(connection):
         connection.execute(f"CREATE TABLE customers ({names})")
-        connection.executemany(f"INSERT INTO customers VALUES ({marks})", rows)
+        if dialect == "duckdb":  # row by row it is slow
+            marks = ", ".join(["unnest(?)"] * len(columns))
+            connection.execute(
+                f"INSERT INTO customers SELECT {marks}", list(zip(*rows, strict=True))
+            )
+        else:
+            marks = ", ".join("?" * len(columns))
+            connection.executemany(f"INSERT INTO customers VALUES ({marks})", rows)
         return connection.execute(statement).fetchall()
 
 
@@ -57,6 +63,17 @@ def test_all_customers_get_scikit_learns_probability(dialect, customers, wanted,
     assert [list(row[:-2]) for row in got] == rows
     assert max(abs(row[-2] - want) for row, want in zip(got, wanted, strict=True)) < 1e-9
     assert [bool(row[-1]) for row in got] == [bool(want >= 0.5) for want in wanted]
+
+
+@pytest.mark.parametrize("dialect", ["duckdb", "sqlite"])
+def test_a_letter_that_engines_put_in_lower_case_in_other_ways_makes_no_other_value(
+    dialect, customers, model
+):
+    header, (row, *_) = customers
+    row = ["F\u0130ber optic" if name == "InternetService" else cell
+           for name, cell in zip(header, row, strict=True)]  # fmt: skip
+    statement = sql.select(model, dict.fromkeys(header, "text"), "customers", dialect, refused=True)
+    assert run(dialect, statement, header, [row])[0][-3:] == (None, None, "internetservice")
 
 
 def of_python(model, columns, row):
@@ -145,9 +162,24 @@ def test_every_dialect_can_read_what_is_written_for_it(dialect, explain, model):
     columns = sql.plain_columns(model, ["customer_id"])
     statement = sql.select(model, columns, "crm.customers", dialect, explain=explain, refused=True)
     (parsed,) = sqlglot.parse(statement, dialect=dialect, error_level=sqlglot.ErrorLevel.RAISE)
-    names = parsed.named_selects
+    names = [each.lower() for each in parsed.named_selects]  # Snowflake's are in capitals
     assert names[0] == "customer_id"
     assert {"churn_probability", "churn", "refused"} <= set(names)
+
+
+def test_snowflake_finds_columns_that_were_created_without_quotes(model):
+    columns = {"Odd Name": "text", **sql.plain_columns(model)}
+    statement = sql.select(model, columns, 'crm."customers"', "snowflake")
+    names = sqlglot.parse_one(statement, dialect="snowflake").named_selects
+    assert names[:2] == ["Odd Name", "GENDER"]
+    assert 'crm."customers"' in statement
+
+
+@pytest.mark.parametrize("dialect", sql.DIALECTS)
+def test_no_letter_or_blank_depends_on_how_a_dialect_writes_texts(dialect, model):
+    statement = sql.select(model, dict.fromkeys(sql.plain_columns(model), "text"), "t", dialect)
+    assert "\\" not in statement
+    assert statement.replace("\n", "").isprintable()
 
 
 @pytest.mark.parametrize(
