@@ -258,7 +258,7 @@ class Scoring:
                 raise DataError(f"{each.path}: there is no folder {each.path.parent}")
         # what is told of a refused row: its text, if it is none, and why
         names = ["row_text"] if table.format == "csv" else []
-        self._notes = sql.added(table.columns, (*names, "error"))
+        self._notes = sql.free(table.columns, *names, "error")
         try:
             self._write(table, output, rejects, progress)
         except DataError as error:
@@ -327,7 +327,7 @@ class Scoring:
 
     def _query(self, table: Table, form: str) -> str:
         """Return the SELECT that scores the view, every row of it looked at again if need be."""
-        added = sql.added(table.columns, (sql.PROBABILITY, sql.CHURN, "reasons"))
+        added = sql.free(table.columns, sql.PROBABILITY, sql.CHURN, "reasons")
         probability, churn, reasons = map(_quoted, added)
         columns = [_quoted(each) for each in table.columns]
         kept = ", ".join(columns)

@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -132,6 +133,81 @@ def test_a_csv_may_be_written_in_many_ways(delimiter, end, mark, tmp_path):
     assert row[-3:] == ['two\nlines, ; "quoted" \t|', "0.7161721770226143", "true"]
 
 
+@pytest.mark.parametrize("name", ["a[1].csv", "month=11/a.csv", "it's.csv", "exports/*/a.csv"])
+def test_a_name_with_signs_of_a_pattern_in_it_is_that_file(name, few, tmp_path, customers):
+    if sys.platform == "win32" and "*" in name:
+        pytest.skip("no such names on Windows")
+    source = tmp_path / name
+    source.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(few, source)
+    (tmp_path / "a1.csv").write_bytes(TABLE.read_bytes())
+    assert score.main([str(source), str(tmp_path / "out.csv")]) == 1
+    header, *rows = read(tmp_path / "out.csv")
+    assert (header[:-2], len(rows)) == (customers[0], 3)
+
+
+def test_lines_may_end_in_different_ways(few, tmp_path):
+    lines = few.read_text().splitlines()
+    text = "".join(line + end for line, end in zip(lines, ["\r\n", "\n", "\n\n"] * 2, strict=True))
+    (tmp_path / "mixed.csv.gz").write_bytes(gzip.compress(text.encode()))
+    for name in (few, tmp_path / "mixed.csv.gz"):
+        score.main([str(name), str(tmp_path / f"{name.name}.out.csv")])
+    first, second = sorted(tmp_path.glob("*.out.csv"))
+    assert read(first) == read(second)
+    assert len(list(tmp_path.glob("*.out.rejects.csv"))) == 2
+
+
+@pytest.mark.parametrize("row", ['"Female,0', '"Fe"male,0', '"Female" x,0'])
+def test_a_quote_without_its_match_is_an_error_with_the_line(row, few, tmp_path):
+    lines = few.read_text().splitlines()
+    lines[2] = lines[2].replace("Male,0", row, 1)
+    few.write_text("\n".join(lines) + "\n")
+    done = run(few, tmp_path / "out.csv")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "few.csv: it can't be read at line 3: " in done.stderr
+    assert list(tmp_path.iterdir()) == [few]
+
+
+def test_what_cant_be_scored_is_kept_beside_the_output(few, tmp_path):
+    done = run(few, tmp_path / "out.csv.gz")
+    kept = tmp_path / "out.rejects.csv.gz"
+    assert done.stderr.endswith(f"they are in {kept}\n")
+    rows = list(csv.reader(io.StringIO(gzip.decompress(kept.read_bytes()).decode())))
+    assert [row[-1][:12] for row in rows[1:]] == ["contract 'We", "row has 3 ce"]
+    assert run(TABLE, tmp_path / "out.csv.gz").returncode == 0
+    assert len(gzip.decompress(kept.read_bytes()).splitlines()) == 1
+
+
+def test_a_file_may_be_scored_into_itself(few, tmp_path):
+    assert run(few, few).returncode == 1
+    assert len(read(few)) == 4
+    assert run(few, few, "--rejects", few).returncode == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["few.csv", "few.rejects.csv"]
+
+
+def test_a_name_of_many_lines_is_one_column(few, tmp_path, customers):
+    text = few.read_text().splitlines()
+    few.write_text("\n".join(['"my\nnote",' + text[0], *("x," + line for line in text[1:5])]))
+    score.main([str(few), str(tmp_path / "out.csv")])
+    assert read(tmp_path / "out.csv")[0][:2] == ["my\nnote", customers[0][0]]
+
+
+def test_files_with_other_columns_arent_taken_for_one_table(tmp_path):
+    for name, added in (("a", ""), ("b", ", 1 AS more")):
+        duckdb.execute(f"COPY (SELECT *{added} FROM '{TABLE}') TO '{tmp_path}/{name}.parquet'")
+    done = run("*.parquet", tmp_path / "out.csv", cwd=tmp_path)
+    assert done.stderr == "score.py: b.parquet: its column more is another than in a.parquet\n"
+
+
+def test_a_column_called_error_is_nobody_elses(few, tmp_path):
+    few.write_text(few.read_text().replace("gender,", "error,gender,", 1).replace("\n", "\nmine,"))
+    run(few, tmp_path / "out.csv", "--rejects", tmp_path / "rejects.csv")
+    header, weekly, *_ = read(tmp_path / "rejects.csv")
+    assert header[-1] == "error_predicted"
+    assert weekly[0] == "mine"
+    assert weekly[-1].startswith("contract 'Weekly' is not")
+
+
 def test_the_most_likely_leavers_come_first_with_reasons(tmp_path, customers, service):
     assert score.main([str(TABLE), str(tmp_path / "top.csv"), "--top", "7", "--explain"]) == 0
     rows = read(tmp_path / "top.csv")[1:]
@@ -172,6 +248,11 @@ def test_json_rows_are_read_as_the_service_reads_json(tmp_path):
     [
         ("", "it is empty: its first line must name the columns"),
         ("gender,tenure\nmale,1\n", "seniorcitizen is missing"),
+        (
+            "id,ID," + ",".join(CUSTOMER) + "\n",
+            "the columns id and ID differ in their capitals alone",
+        ),
+        ("model__x," + ",".join(CUSTOMER) + "\n1", "model__x has a name that the SELECT needs"),
         ("tenure,Tenure\n1,1\n", "tenure came twice, in two spellings"),
         ("tenure,tenure\n1,1\n", "tenure stands twice in the header"),
     ],
