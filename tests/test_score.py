@@ -316,10 +316,18 @@ def test_the_select_is_printed_for_a_database():
 def large(tmp_path_factory):
     path = tmp_path_factory.mktemp("large") / "large.csv"
     duckdb.execute(
-        f"COPY (SELECT t.* FROM read_csv('{TABLE}', all_varchar = true) t, range(60)) "
+        f"COPY (SELECT t.* FROM range(60), read_csv('{TABLE}', all_varchar = true) t) "
         f"TO '{path}' (HEADER)"
     )
     return path
+
+
+@pytest.mark.parametrize("arguments", [[], ["--explain"]])
+def test_rows_stay_in_their_order_when_several_threads_score_them(arguments, large, tmp_path):
+    assert score.main([str(large), str(tmp_path / "out.csv"), *arguments]) == 0
+    before, after = large.read_text(), (tmp_path / "out.csv").read_text()
+    rows = zip(before.splitlines(), after.splitlines(), strict=True)
+    assert all(scored.startswith(row + ",") for row, scored in rows)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is POSIX")
