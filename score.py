@@ -21,12 +21,15 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).resolve().parent
 
+#: What compressed files begin with.
+MAGIC = {b"\x1f\x8b": ".gz", b"\x28\xb5\x2f\xfd": ".zst"}
+
 EXAMPLES = """\
 examples:
   python score.py customers.csv scored.csv
   python score.py "exports/*.csv.gz" scored.parquet --rejects rejects.csv
   python score.py customers.parquet leavers.csv --top 1000 --explain
-  python score.py - - --format csv < customers.csv > scored.csv
+  python score.py - - < customers.csv.gz > scored.csv
   python score.py --database postgresql://localhost/crm --table customers --into churn_scores
   python score.py --sql snowflake --table crm.customers --key customer_id
 
@@ -105,9 +108,7 @@ def score(model: Model, asked: argparse.Namespace) -> int:
         try:
             source = asked.input
             if source == STANDARD:
-                source = str(Path(folder) / f"input.{asked.format or 'csv'}")
-                with Path(source).open("wb") as file:
-                    shutil.copyfileobj(sys.stdin.buffer, file)
+                source = received(Path(folder), asked.format or "csv")
             table = scoring.table(source, asked.format)
             told = asked.output_format or (table.format if asked.output == STANDARD else None)
             target = Path(folder) / "output" if asked.output == STANDARD else Path(asked.output)
@@ -127,6 +128,17 @@ def score(model: Model, asked: argparse.Namespace) -> int:
             scoring.close()
     print(summary(scoring.tally, asked.output, rejects), file=sys.stderr)
     return 1 if scoring.tally.refused else 0
+
+
+def received(folder: Path, form: str) -> str:
+    """Return the file that keeps what standard input had, named after how it is compressed."""
+    first = sys.stdin.buffer.read(4)
+    ending = next((end for magic, end in MAGIC.items() if first.startswith(magic)), "")
+    file = folder / f"standard input.{form}{ending}"
+    with file.open("wb") as target:
+        target.write(first)
+        shutil.copyfileobj(sys.stdin.buffer, target)
+    return str(file)
 
 
 def rejects_of(output: str) -> str | None:

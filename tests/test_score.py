@@ -225,6 +225,14 @@ def test_standard_input_and_output_are_files_too(few):
     assert done.returncode == 1
 
 
+def test_standard_input_may_be_compressed(few):
+    given = gzip.compress(few.read_bytes())
+    done = subprocess.run(
+        [sys.executable, ROOT / "score.py", "-", "-"], input=given, capture_output=True
+    )
+    assert done.stdout.count(b"\n") == 4
+
+
 def test_wildcards_name_many_files(few, tmp_path):
     with gzip.open(tmp_path / "more.csv.gz", "wt") as file:
         file.write(few.read_text())
