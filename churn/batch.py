@@ -52,6 +52,9 @@ COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 #: What DuckDB may hold before it writes to disk: more makes nothing quicker that is only read once.
 MEMORY = "512MB"
 
+#: What no cell is. To DuckDB a CSV's empty cell is then a text, and one too many is seen as such.
+NO_TEXT = "\x01"
+
 #: Rows whose texts are looked at beforehand, so that the usual spellings are found first.
 LOOKED_AT = 2_000
 
@@ -276,7 +279,10 @@ class Scoring:
         self._open(table)
         query = self._query(table, output.format)
         with whole(output.path) as part:
-            self.tally.scored = self._run(_copy(query, part, output, table), progress)
+            # what was read as an empty text is written as one, and not in quotes
+            nothing = NO_TEXT if table.format == "csv" else ""
+            copy = _copy(query, part, output, table, nothing)
+            self.tally.scored = self._run(copy, progress)
             self._note_broken_rows(table)
             if rejects and (rejects.always or self.tally.refused or rejects.path.exists()):
                 self._write_rejects(table, rejects)
@@ -287,7 +293,9 @@ class Scoring:
         typed = ", ".join(f"{_text(each)}: 'VARCHAR'" for each in columns)
         refused = f"read_ndjson({_list([self._refusals.name])}, columns = {{{typed}}})"
         with whole(rejects.path) as part:
-            self._run(_copy(f"SELECT * FROM {refused}", part, rejects, table), lambda _: None)
+            chosen = ", ".join(f"nullif({_quoted(c)}, '') AS {_quoted(c)}" for c in columns)
+            copy = _copy(f"SELECT {chosen} FROM {refused}", part, rejects, table)
+            self._run(copy, lambda _: None)
 
     def _rewritten(self, name: str, at: int) -> str:
         """Return a CSV with the same cells, that DuckDB can read."""
@@ -316,7 +324,7 @@ class Scoring:
             source = (
                 f"read_csv({files}, columns = {{{names}}}, header = true, auto_detect = false, "
                 f"delim = {_text(table.delimiter)}, quote = '\"', escape = '\"', "
-                "store_rejects = true, hive_partitioning = false)"
+                f"store_rejects = true, nullstr = {_text(NO_TEXT)}, hive_partitioning = false)"
             )
         elif table.format == "json":
             names = ", ".join(f"{_text(name)}: 'JSON'" for name in table.columns)
@@ -451,11 +459,11 @@ class Scoring:
         return int(rows[0][0])
 
 
-def _copy(query: str, part: Path, target: Target, table: Table) -> str:
-    """Return the statement that writes a query's rows."""
+def _copy(query: str, part: Path, target: Target, table: Table, nothing: str = "") -> str:
+    """Return the statement that writes a query's rows; ``nothing`` is how a CSV spells NULL."""
     options = f"FORMAT {target.format}, USE_TMP_FILE false"
     if target.format == "csv":
-        options += f", HEADER, DELIMITER {_text(table.delimiter)}"
+        options += f", HEADER, DELIMITER {_text(table.delimiter)}, NULLSTR {_text(nothing)}"
     if target.compression and target.format != "parquet":
         options += f", COMPRESSION {target.compression}"
     return f"COPY ({query}) TO {_text(str(part))} ({options})"

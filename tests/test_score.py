@@ -199,6 +199,24 @@ def test_files_with_other_columns_arent_taken_for_one_table(tmp_path):
     assert done.stderr == "score.py: b.parquet: its column more is another than in a.parquet\n"
 
 
+@pytest.mark.parametrize("end", [",", ",,", ",x", ',""'])
+def test_a_row_with_a_cell_too_many_is_no_customer_even_if_it_is_empty(end, some, tmp_path):
+    lines = some.read_text(encoding="utf-8").splitlines()
+    lines[2] += end
+    (tmp_path / "in.csv").write_text("\n".join(lines))
+    done = run(tmp_path / "in.csv", tmp_path / "out.csv")
+    assert f"row has {20 + end.count(',')} cells, where the header has 20" in done.stderr
+    assert len(read(tmp_path / "out.csv")) == 300
+
+
+def test_empty_cells_stay_empty(tmp_path):
+    header = ",".join([*CUSTOMER, "note"])
+    cells = ",".join([*map(str, CUSTOMER.values()), ""]).replace(",29.85,29.85,", ",29.85,,")
+    (tmp_path / "in.csv").write_text(f"{header}\n{cells}\n")
+    assert score.main([str(tmp_path / "in.csv"), str(tmp_path / "out.csv")]) == 0
+    assert (tmp_path / "out.csv").read_text().splitlines()[1].startswith(f"{cells},0.")
+
+
 def test_a_column_called_error_is_nobody_elses(few, tmp_path):
     few.write_text(few.read_text().replace("gender,", "error,gender,", 1).replace("\n", "\nmine,"))
     run(few, tmp_path / "out.csv", "--rejects", tmp_path / "rejects.csv")
