@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import csv
+import io
 import subprocess
 import sys
 
 import duckdb
 import pytest
 from conftest import CUSTOMER, ROOT
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlmodels import SPELLINGS, models
 
 from churn.batch import Scoring, Target, format_of, whole
 from churn.errors import CustomerError, DataError
+from churn.service import in_short
 
 
 @pytest.mark.parametrize(
@@ -40,8 +45,8 @@ def scored(model, path, **options):
     try:
         targets = [Target(path.with_name(name), "csv") for name in ("out.csv", "no.csv")]
         scoring.write(scoring.table(str(path)), *targets, lambda _: None)
-        tables = [target.path.read_text().splitlines() for target in targets]
-        return [list(csv.DictReader(lines)) for lines in tables]
+        texts = [target.path.read_bytes().decode() for target in targets]
+        return [list(csv.DictReader(io.StringIO(text, newline=""))) for text in texts]
     finally:
         scoring.close()
 
@@ -103,6 +108,45 @@ def test_a_value_that_means_nothing_is_refused_whatever_its_type(
     rows, (refused,) = scored(model, tmp_path / "in.parquet", explain=True)
     assert not rows
     assert refused["error"].startswith(column)
+
+
+def as_the_service(model, row):
+    """Return the reasons in short that the service gives a row, None where it refuses."""
+    try:
+        return in_short(model.scorecard.reasons(model.schema.check(row))[1])
+    except CustomerError:
+        return None
+
+
+def test_all_customers_get_the_services_reasons(model, tmp_path):
+    path = tmp_path / "in.csv"
+    path.write_bytes((ROOT / "data" / "telco-customer-churn.csv").read_bytes())
+    rows, _ = scored(model, path, explain=True)
+    assert len(rows) == 7043
+    for row in rows:
+        assert row["reasons"] == as_the_service(model, row)
+
+
+@settings(max_examples=25)
+@given(
+    model=models(),
+    cells=st.lists(
+        st.lists(st.sampled_from([each for each in SPELLINGS if "\x00" not in each]),
+                 min_size=4, max_size=4), min_size=1, max_size=20,
+    ),
+)  # fmt: skip
+def test_any_model_gives_the_services_reasons_or_none(model, cells, tmp_path_factory):
+    names = [each.name for each in model.schema.fields]
+    given = [dict(zip(["at", *names], map(str, [at, *row]), strict=False))
+             for at, row in enumerate(cells)]  # fmt: skip
+    path = tmp_path_factory.mktemp("any") / "in.csv"
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, ["at", *names])
+        writer.writeheader()
+        writer.writerows(given)
+    rows, refused = scored(model, path, explain=True)
+    told = {row["at"]: row["reasons"] for row in rows} | {row["at"]: None for row in refused}
+    assert told == {row["at"]: as_the_service(model, row) for row in given}
 
 
 def test_missing_columns_are_told_before_anything_is_written(model, tmp_path):

@@ -348,9 +348,8 @@ def large(tmp_path_factory):
     return path
 
 
-@pytest.mark.parametrize("arguments", [[], ["--explain"]])
-def test_rows_stay_in_their_order_when_several_threads_score_them(arguments, large, tmp_path):
-    assert score.main([str(large), str(tmp_path / "out.csv"), *arguments]) == 0
+def test_rows_stay_in_their_order_when_several_threads_score_them(large, tmp_path):
+    assert score.main([str(large), str(tmp_path / "out.csv"), "--explain"]) == 0
     before, after = large.read_text(), (tmp_path / "out.csv").read_text()
     rows = zip(before.splitlines(), after.splitlines(), strict=True)
     assert all(scored.startswith(row + ",") for row, scored in rows)
