@@ -52,8 +52,8 @@ _NUMBER = r"^[+-]?([0-9]{1,120}([.][0-9]{0,120})?|[.][0-9]{1,120})(e[+-]?0{0,9}[
 #: Numbers as most tables have them.
 _PLAIN = r"[0-9]{1,15}([.][0-9]{1,15})?"
 
-#: Log-odds below which the odds are nothing; an engine's EXP fails on what is far below.
-_LEAST_LOGIT = -700
+#: Log-odds beyond which the probability is 0 or 1; an engine's EXP fails on what is far beyond.
+_GREATEST_LOGIT = 700
 
 
 def select(
@@ -418,8 +418,9 @@ def _piece(number: exp.Expr, anchor: float, points: float, slope: float) -> exp.
 
 
 def _sigmoid() -> exp.Expr:
-    """Return the probability of the log-odds; the least are cut, where it is 0 either way."""
-    logit = exp.func("GREATEST", exp.column(_LOGIT), _number(_LEAST_LOGIT))
+    """Return the probability of the log-odds, cut where it is 0 or 1 either way."""
+    logit = exp.func("GREATEST", exp.column(_LOGIT), _number(-_GREATEST_LOGIT))
+    logit = exp.func("LEAST", logit, _number(_GREATEST_LOGIT))
     known = exp.Is(this=exp.column(_LOGIT), expression=exp.Null()).not_()
     odds = exp.Exp(this=exp.Neg(this=exp.paren(logit)))
     share = exp.Div(

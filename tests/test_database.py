@@ -17,8 +17,12 @@ from sqlmodels import SPELLINGS, models
 from test_sql import is_exotic, of_python, rows_of_text
 
 from churn import sql
+from churn.artifact import Manifest
 from churn.database import keep_scored
 from churn.errors import CustomerError, DataError
+from churn.model import Model
+from churn.schema import Field, Schema
+from churn.scorecard import Curve, Scorecard
 
 TABLE = ROOT / "data" / "telco-customer-churn.csv"
 
@@ -130,6 +134,19 @@ def test_the_command_says_how_many_were_scored(url, customers):
 def test_a_server_that_is_not_there_is_said_in_a_line(model):
     with pytest.raises(DataError, match="the database says: "):
         keep_scored(model, "postgresql://127.0.0.1:1/none", "customers", "scores")
+
+
+@pytest.mark.parametrize(("tenure", "probability"), [("1e90", 0), ("-1e90", 1), ("0", 0.5)])
+def test_log_odds_beyond_all_bounds_are_no_error(url, tenure, probability):
+    field = Field("tenure", "number")
+    schema = Schema((field,))
+    card = Scorecard(0.0, {"tenure": Curve.line(-1.0)}, {"tenure": 0.0})
+    model = Model(Path("x"), "0" * 64, card, schema, Manifest(schema, "0" * 64), (0, 1))
+    statement = sql.select(model, {"tenure": "text"}, "far", "postgres")
+    with psycopg.connect(url) as connection:
+        connection.execute("CREATE TEMP TABLE far (tenure text)")
+        connection.execute("INSERT INTO far VALUES (%s)", [tenure])
+        assert connection.execute(statement).fetchone()[1] == pytest.approx(probability)
 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
