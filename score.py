@@ -143,12 +143,13 @@ def received(folder: Path, form: str) -> str:
 
 def rejects_of(output: str) -> str | None:
     """Return the file beside the output that keeps what can't be scored."""
-    if output == "-":
+    from churn.batch import COMPRESSIONS, STANDARD
+
+    if output == STANDARD:
         return None
     path = Path(output)
-    endings = "".join(
-        path.suffixes[-2:] if path.suffix.lower() in (".gz", ".zst") else path.suffixes[-1:]
-    )
+    count = 2 if path.suffix.lower() in COMPRESSIONS else 1
+    endings = "".join(path.suffixes[-count:])
     return str(path.with_name(f"{path.name.removesuffix(endings)}.rejects{endings}"))
 
 

@@ -303,9 +303,10 @@ class Scoring:
 
     def _rewritten(self, name: str, at: int) -> str:
         """Return a CSV with the same cells, that DuckDB can read."""
-        if Path(name).suffix.lower() == ".zst":
+        _, compression = format_of(name, "csv")
+        if compression == "zstd":
             raise DataError(f"{name}: its lines end in different ways: decompress it first")
-        opened = gzip.open if Path(name).suffix.lower() == ".gz" else open
+        opened = gzip.open if compression else open
         _, delimiter = self._header(name)
         plain = self._folder / f"{at}.csv"
         how: dict[str, Any] = {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}
