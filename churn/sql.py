@@ -133,12 +133,6 @@ def select(
     return query.sql(dialect=dialect, pretty=pretty)
 
 
-def added(columns: Iterable[str]) -> tuple[str, str]:
-    """Return the names of the two columns that are added, other than those that are there."""
-    probability, churn = free(columns, PROBABILITY, CHURN)
-    return probability, churn
-
-
 def free(columns: Iterable[str], *names: str) -> list[str]:
     """Return names, each made longer until no column has it."""
     taken = {column.lower() for column in columns}
