@@ -83,7 +83,7 @@ def test_rounds_come_down_to_their_medians():
     assert middle(rounds) == {"loads": {"16": {"p99": 2}}, "start": 2}
 
 
-@pytest.mark.parametrize("name", ["flask", "fastapi", "litserve", "bentoml"])
+@pytest.mark.parametrize("name", ["flask", "fastapi", "litserve", "bentoml", "onnx"])
 def test_a_rival_has_the_libraries_that_the_model_was_trained_with(name):
     wanted = RIVALS / f"requirements-{name}.txt"
     libraries = json.loads((ROOT / "churn-model.json").read_bytes())["libraries"]
