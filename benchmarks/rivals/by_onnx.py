@@ -22,7 +22,7 @@ clean["totalcharges"] = pandas.to_numeric(clean["totalcharges"], errors="coerce"
 for column in clean.select_dtypes(exclude="number").columns:
     values = clean[column].astype("category")
     clean[column] = values.map(lambda text: text.lower().replace(" ", "_"), na_action="ignore")
-# the vectorizer's names are theirs, but for the character between
+# named field=value, as the vectorizer's columns are
 dummies = pandas.get_dummies(clean, prefix_sep="=", dtype="float32")
 customers = dummies.reindex(columns=names, fill_value=0).astype("float32").to_numpy()
 slices = [customers[start : start + SLICE] for start in range(0, len(customers), SLICE)]
