@@ -8,13 +8,12 @@ spellings and explains what is wrong; so the two can't disagree on what is accep
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from operator import attrgetter
 from typing import Annotated, Any, Literal
 
 import msgspec
 
 from churn.schema import GREATEST, GREATEST_WHOLE, Field, Schema
-from churn.scorecard import Scorecard, sigmoid
+from churn.scorecard import Curve, Scorecard, sigmoid
 
 #: Stands once behind every key of a body, and perhaps in texts.
 _COLON = b":"
@@ -36,12 +35,7 @@ class Quick:
         self._keys = len(places)
         self._one = msgspec.json.Decoder(customer)
         self._many = msgspec.json.Decoder(list[customer])  # type: ignore[valid-type]
-        self._values: Callable[[Any], Sequence[Any]] = attrgetter(*places)
-        if len(places) == 1:
-            self._values = lambda found: (getattr(found, places[0]),)
-        self._base = card.base
-        points = dict(card.lookups)
-        self._points = [points[each.name] for each in schema.fields]
+        self._logit = _written_out(card, places, [each.name for each in schema.fields])
 
     def one(self, body: bytes) -> float | None:
         """Return the probability of the one customer in ``body``, or ``None``: look closer."""
@@ -50,7 +44,7 @@ class Quick:
         except _NOT_FOR_US:
             return None
         # as many colons as fields: no key came twice, and none is strange
-        return self._probability(found) if body.count(_COLON) == self._keys else None
+        return sigmoid(self._logit(found)) if body.count(_COLON) == self._keys else None
 
     def many(self, body: bytes) -> list[float] | None:
         """Return the probabilities of the customers in ``body``, or ``None``: look closer."""
@@ -60,14 +54,27 @@ class Quick:
             return None
         if body.count(_COLON) != self._keys * len(found):
             return None
-        return list(map(self._probability, found))
+        return [sigmoid(self._logit(each)) for each in found]
 
-    def _probability(self, found: Any) -> float:
-        # the same sum in the same order as Scorecard.logit, so the same number to the bit
-        total = self._base
-        for points, value in zip(self._points, self._values(found), strict=True):
-            total += points(value)
-        return sigmoid(total)
+
+def _written_out(
+    card: Scorecard, places: Sequence[str], fields: Sequence[str]
+) -> Callable[[Any], float]:
+    """Return what sums a customer's points, a line a field: a loop takes three times as long.
+
+    The same sum in the same order as :meth:`churn.scorecard.Scorecard.logit`, so the same number
+    to the bit.
+    """
+    lines = ["def logit(customer):", "total = base"]
+    known: dict[str, Any] = {"base": card.base}
+    for place, name in zip(places, fields, strict=True):
+        points = known[f"points_of_{place}"] = card.points[name]
+        asked = "({})" if isinstance(points, Curve) else "[{}]"
+        lines.append(f"total += points_of_{place}{asked.format(f'customer.{place}')}")
+    # nothing of a model's is in the text: its fields go by their places
+    exec("\n ".join([*lines, "return total"]), known)  # noqa: S102
+    logit: Callable[[Any], float] = known["logit"]
+    return logit
 
 
 def _type(known: Field) -> Any:
