@@ -61,7 +61,10 @@ TITLES = {
 }
 
 
-@dataclass
+_STATUS_LINES = {status: f"{status} {title}" for status, title in ((200, "OK"), *TITLES.items())}
+
+
+@dataclass(slots=True, eq=False)
 class Said:
     """What an answer said of the customers in it, for the log and the metrics."""
 
@@ -83,7 +86,11 @@ class Said:
             self.refused[problem.field] = self.refused.get(problem.field, 0) + 1
 
 
-@dataclass(frozen=True)
+#: What is said of customers where there are none.
+NOTHING = Said()
+
+
+@dataclass(slots=True)
 class Answer:
     """What goes back to the caller."""
 
@@ -92,12 +99,12 @@ class Answer:
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     #: For the log and the metrics; the caller never sees it.
-    said: Said = field(default_factory=Said)
+    said: Said = NOTHING
 
     @property
-    def title(self) -> str:
-        """The status in words."""
-        return TITLES.get(self.status, "OK")
+    def status_line(self) -> str:
+        """The status, in figures and in words."""
+        return _STATUS_LINES[self.status]
 
     def all_headers(self) -> list[tuple[str, str]]:
         """Return its headers, those of its body among them."""
@@ -107,7 +114,7 @@ class Answer:
 
     def as_http(self) -> bytes:
         """Return the bytes that end a connection with it, for servers that have no more to say."""
-        lines = [f"HTTP/1.1 {self.status} {self.title}", "Connection: close"]
+        lines = [f"HTTP/1.1 {self.status_line}", "Connection: close"]
         lines += [f"{name}: {value}" for name, value in self.all_headers()]
         return "\r\n".join([*lines, "", ""]).encode("latin-1") + self.body
 
@@ -305,10 +312,10 @@ class Service:
             )
 
 
-def told(document: Any, said: Said | None = None) -> Answer:
+def told(document: Any, said: Said = NOTHING) -> Answer:
     """Return an answer of JSON."""
-    said = said or Said()
-    return Answer(json.dumps(document, allow_nan=False).encode(), headers=_notes(said), said=said)
+    body = json.dumps(document, allow_nan=False).encode()
+    return Answer(body, headers=_notes(said), said=said)
 
 
 def _told_once(problems: Iterable[Problem]) -> list[Problem]:

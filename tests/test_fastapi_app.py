@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-import logging
 import threading
 import urllib.request
 from dataclasses import replace
@@ -65,7 +64,7 @@ def log():
     stream = io.StringIO()
     logs.configure(stream)
     yield stream
-    logging.getLogger("churn").handlers.clear()
+    logs.configure(io.StringIO())
 
 
 def test_a_body_comes_in_parts(app):

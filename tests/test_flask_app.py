@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import logging
 import os
 import re
 import signal
@@ -38,7 +37,7 @@ def log():
     stream = io.StringIO()
     logs.configure(stream)
     yield stream
-    logging.getLogger("churn").handlers.clear()
+    logs.configure(io.StringIO())
 
 
 @pytest.mark.parametrize(
@@ -196,7 +195,7 @@ def test_on_a_terminal_the_log_is_words(client):
     terminal.isatty = lambda: True
     logs.configure(terminal)
     client.get("/ping")
-    logging.getLogger("churn").handlers.clear()
+    logs.configure(io.StringIO())
     assert re.match(r"\d\d:\d\d:\d\d GET /ping 200  ms \d", terminal.getvalue())
 
 

@@ -51,7 +51,7 @@ class Passage:
             await send(message)
 
         try:
-            front.admit(exchange, header)
+            front.admit(exchange)
             if not (self._short and exchange.method == "POST" and exchange.path == "/predict"):
                 await self._inner(scope, receive, start)
                 return

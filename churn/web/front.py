@@ -13,15 +13,16 @@ import re
 import shlex
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from urllib.parse import parse_qsl
 
 from churn.errors import RequestError
-from churn.service import JSON, Answer, Said, Service, problem
+from churn.service import JSON, NOTHING, Answer, Said, Service, problem
 from churn.settings import Settings
+from churn.web.logs import requests
 from churn.web.metrics import METHODS, OTHER, ROUTES, Metrics
 
-log = logging.getLogger("churn.requests")
+log = logging.getLogger("churn")
 
 #: The routes that a key guards, where there are keys.
 GUARDED = frozenset({"/predict", "/metrics"})
@@ -51,7 +52,6 @@ _SANE_HOST = re.compile(r"[A-Za-z0-9.:\[\]-]{1,255}", re.ASCII)
 #: What a mistaken caller is shown a right request for.
 _SHOW_EXAMPLE = frozenset({400, 401, 405, 415, 422})
 
-#: Returns a request's header, or ``None``.
 Header = Callable[[str], str | None]
 
 
@@ -63,11 +63,11 @@ class Exchange:
     method: str
     path: str
     scheme: str
-    #: The host the caller reached us at.
-    host: str
-    started: float = field(default_factory=time.perf_counter)
+    #: Returns a request's header, or ``None``.
+    header: Header
+    started: float
     status: int = 0
-    said: Said = field(default_factory=Said)
+    said: Said = NOTHING
 
     @property
     def verb(self) -> str:
@@ -87,7 +87,7 @@ def new_id() -> str:
 
 def one_slash(path: str) -> str:
     """Return a path as it is routed; a second slash before it must not lead around the keys."""
-    return f"/{path.lstrip('/')}"
+    return path if path in ROUTES else f"/{path.lstrip('/')}"
 
 
 def explain_in(query: str) -> str | None:
@@ -95,44 +95,16 @@ def explain_in(query: str) -> str | None:
     return dict(reversed(parse_qsl(query, keep_blank_values=True))).get("explain")
 
 
+def _no_header(name: str) -> None:
+    """Return the header of what is no request."""
+
+
 def refused_by_server(status: int, detail: str) -> Answer:
     """Return the problem document for what a server refuses before it is a request of ours."""
-    exchange = Exchange(new_id(), "-", "", "", "", status=status)
-    _log(exchange)
+    exchange = Exchange(new_id(), "-", "", "", _no_header, time.perf_counter(), status)
+    requests.tell(exchange, 0.0)
     answer = problem(RequestError(status, detail), exchange.id)
     return replace(answer, headers={**HEADERS, "X-Request-ID": exchange.id})
-
-
-#: What a record holds where nobody found anything out.
-_NO_RECORD = vars(logging.makeLogRecord({}))
-
-
-class RequestRecord(logging.LogRecord):
-    """A record of a request: what :mod:`churn.web.logs` tells of it, and nothing else.
-
-    A usual record also finds out the source line, the thread and the process, which costs more than
-    scoring the customer.
-    """
-
-    def __init__(self, exchange: Exchange, seconds: float) -> None:
-        self.__dict__.update(_NO_RECORD)
-        self.name = log.name
-        self.levelno, self.levelname = logging.INFO, "INFO"
-        self.created = time.time()
-        self.exchange = exchange
-        self.seconds = seconds
-
-    def getMessage(self) -> str:
-        """Return the request in a few words, for handlers that know nothing of requests."""
-        return f"{self.exchange.verb} {self.exchange.route} {self.exchange.status}"
-
-
-def _log(exchange: Exchange) -> float:
-    """Write the exchange's line; return how many seconds it took."""
-    seconds = time.perf_counter() - exchange.started
-    if log.isEnabledFor(logging.INFO):
-        log.handle(RequestRecord(exchange, seconds))
-    return seconds
 
 
 class Front:
@@ -146,11 +118,12 @@ class Front:
 
     def begin(self, method: str, path: str, scheme: str, header: Header) -> Exchange:
         """Return the exchange that a request opens."""
+        started = time.perf_counter()
         given = header("X-Request-ID")
         identity = given if given and _SANE_ID.fullmatch(given) else new_id()
-        return Exchange(identity, method, one_slash(path), scheme, header("Host") or "")
+        return Exchange(identity, method, one_slash(path), scheme, header, started)
 
-    def admit(self, exchange: Exchange, header: Header) -> None:
+    def admit(self, exchange: Exchange) -> None:
         """Let a request in.
 
         :raises RequestError: it lacks a key it needs, its body is too large to be read, or there
@@ -158,6 +131,7 @@ class Front:
         """
         if exchange.path.endswith("\n"):  # Starlette's patterns end in $, which lets one more pass
             raise RequestError(404, NOWHERE)
+        header = exchange.header
         if self._keys and exchange.path in GUARDED and not self._holds_key(header):
             raise RequestError(
                 401,
@@ -186,7 +160,7 @@ class Front:
 
     def example(self, exchange: Exchange) -> str:
         """Return a ``curl`` command that this service answers."""
-        host = exchange.host
+        host = exchange.header("Host") or ""
         if not _SANE_HOST.fullmatch(host):
             host = f"localhost:{self.settings.port}"
         url = f"{exchange.scheme}://{host}/predict"
@@ -212,7 +186,8 @@ class Front:
     def end(self, exchange: Exchange, status: int) -> None:
         """Write the line in the log and count."""
         exchange.status = status
-        seconds = _log(exchange)
+        seconds = time.perf_counter() - exchange.started
+        requests.tell(exchange, seconds)
         self.metrics.count(exchange.verb, exchange.route, status, seconds, exchange.said)
 
     def _holds_key(self, header: Header) -> bool:

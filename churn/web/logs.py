@@ -4,28 +4,69 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import lru_cache
-from typing import TextIO
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, TextIO
 
 from churn.errors import listed
 from churn.service import Service
 from churn.settings import Settings
 
+if TYPE_CHECKING:
+    from churn.web.front import Exchange
+
 #: Classes that plainly mean that a customer left.
 LEAVING = frozenset({1, "1", "yes", "true", "churn", "churned", "left"})
+
+
+class Requests:
+    """Writes a line a request.
+
+    They are by far the most, and all of one kind: :mod:`logging` takes longer over one than it
+    takes to score the customer.
+    """
+
+    def __init__(self) -> None:
+        self._write: Callable[[str], object] | None = None
+        self._terminal = False
+
+    def to(self, stream: TextIO) -> None:
+        """Write to ``stream`` from now on: words on a terminal, or else JSON."""
+        self._terminal = stream.isatty()
+        try:
+            # one call a line, so that those of several threads and workers don't mix
+            self._write = partial(_written, stream.fileno())
+        except OSError:  # it has no file behind it
+            self._write = stream.write
+
+    def tell(self, exchange: Exchange, seconds: float) -> None:
+        """Write that an exchange has ended, which took so many seconds."""
+        if self._write is not None:
+            line = in_words if self._terminal else in_json
+            try:
+                self._write(line(exchange, seconds, time.time()))
+            except OSError:  # nobody reads, or the disk is full: callers get answers all the same
+                return
+
+
+#: One a process, as standard output is.
+requests = Requests()
 
 
 def configure(stream: TextIO | None = None) -> None:
     """Send the log to ``stream`` (standard output by default), in the form that suits it."""
     stream = stream or sys.stdout
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(Words() if stream.isatty() else Lines())
+    handler.setFormatter(logging.Formatter() if stream.isatty() else InJson())
     log = logging.getLogger("churn")
     log.handlers[:] = [handler]
     log.propagate = False
     log.setLevel(logging.INFO)
+    requests.to(stream)
 
 
 def say(service: Service, settings: Settings) -> None:
@@ -41,51 +82,50 @@ def say(service: Service, settings: Settings) -> None:
         log.warning("no CHURN_API_KEYS set: anyone who reaches the service may use it")
 
 
-def _told(record: logging.LogRecord) -> dict[str, object]:
-    """Return what a line tells: of a request its figures, of anything else its words."""
-    exchange = getattr(record, "exchange", None)
-    if exchange is None:
-        told: dict[str, object] = {
-            "level": record.levelname.lower(),
-            "message": record.getMessage(),
-        }
-        if record.exc_info:
-            told["traceback"] = logging.Formatter().formatException(record.exc_info)
-        return told
-    said = exchange.said
-    told = {
-        "id": exchange.id,
-        "method": exchange.verb,
-        "route": exchange.route,
-        "status": exchange.status,
-        "ms": round(record.__dict__["seconds"] * 1000, 3),
-    }
-    if said.customers:
-        told |= {"customers": said.customers, "churn": said.churning}
-    if said.refused:
-        told["refused"] = sum(said.refused.values())
-    return told
-
-
-class Lines(logging.Formatter):
-    """A JSON object a line."""
+class InJson(logging.Formatter):
+    """A JSON object for each of the other messages."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the record as JSON; the time is ISO 8601 in UTC."""
-        second = int(record.created)
-        at = f"{_in_utc(second)}.{int((record.created - second) * 1000):03}+00:00"
-        exchange = getattr(record, "exchange", None)
-        if exchange is None or exchange.said.refused:
-            return json.dumps({"time": at, **_told(record)})
-        # by far the most lines; an encoder takes as long as the prediction, and nothing in them
-        # needs an escape: an id is made of a few plain characters, the rest are words of our own
-        said, ms = exchange.said, round(record.__dict__["seconds"] * 1000, 3)
-        scored = f', "customers": {said.customers}, "churn": {said.churning}'
-        return (
-            f'{{"time": "{at}", "id": "{exchange.id}", "method": "{exchange.verb}", '
-            f'"route": "{exchange.route}", "status": {exchange.status}, "ms": {ms}'
-            f"{scored if said.customers else ''}}}"
-        )
+        """Return the record as JSON."""
+        told = {"time": _at(record.created), "level": record.levelname.lower()}
+        told["message"] = record.getMessage()
+        if record.exc_info:
+            told["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(told)
+
+
+def in_json(exchange: Exchange, seconds: float, now: float) -> str:
+    """Return an exchange as a line of JSON."""
+    said = exchange.said
+    customers = said.customers
+    told = f', "customers": {customers}, "churn": {said.churning}' if customers else ""
+    if said.refused:
+        told += f', "refused": {sum(said.refused.values())}'
+    # an encoder takes as long as the prediction, and nothing here needs an escape: an id is made of
+    # a few plain characters, the rest are words of our own
+    return (
+        f'{{"time": "{_at(now)}", "id": "{exchange.id}", "method": "{exchange.verb}", '
+        f'"route": "{exchange.route}", "status": {exchange.status}, '
+        f'"ms": {seconds * 1000:.3f}{told}}}\n'
+    )
+
+
+def in_words(exchange: Exchange, seconds: float, now: float) -> str:
+    """Return an exchange as a line to read on a terminal; the time is local."""
+    said = exchange.said
+    at = datetime.fromtimestamp(now).strftime("%H:%M:%S")
+    told = f"{at} {exchange.verb} {exchange.route} {exchange.status}  ms {seconds * 1000:.3f}"
+    if said.customers:
+        told += f", customers {said.customers}, churn {said.churning}"
+    if said.refused:
+        told += f", refused {sum(said.refused.values())}"
+    return f"{told}  {exchange.id}\n"
+
+
+def _at(now: float) -> str:
+    """Return a time as ISO 8601 in UTC."""
+    second = int(now)
+    return f"{_in_utc(second)}.{int((now - second) * 1000):03}+00:00"
 
 
 @lru_cache(1)
@@ -94,16 +134,5 @@ def _in_utc(second: int) -> str:
     return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
-class Words(logging.Formatter):
-    """Text to read on a terminal."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Return the record as words; the time is local."""
-        told = _told(record)
-        at = datetime.fromtimestamp(record.created).strftime("%H:%M:%S")
-        if "message" in told:
-            return "\n".join(str(told[key]) for key in ("message", "traceback") if key in told)
-        request = f"{at} {told.pop('method')} {told.pop('route')} {told.pop('status')}"
-        identity = told.pop("id")
-        rest = ", ".join(f"{name} {value}" for name, value in told.items())
-        return f"{request}  {rest}  {identity}"
+def _written(file: int, line: str) -> None:
+    os.write(file, line.encode())

@@ -34,9 +34,7 @@ DURATIONS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.
 #: Tenths of probability.
 PROBABILITIES = tuple(tenth / 10 for tenth in range(1, 11))
 
-_STATUSES = {status: str(status) for status in (200, 304, *TITLES)}
-
-_VERDICTS = ("leave", "stay")
+_STATUSES = (200, 304, *TITLES)
 
 
 class Metrics:
@@ -54,11 +52,11 @@ class Metrics:
         place = count()
         self._requests = {
             labels: next(place)
-            for labels in product([*sorted(METHODS), OTHER], routes, [*_STATUSES.values(), OTHER])
+            for labels in product([*sorted(METHODS), OTHER], routes, [*_STATUSES, OTHER])
         }
         self._durations = {route: _places(place, DURATIONS) for route in routes}
         self._probabilities = _places(place, PROBABILITIES)
-        self._verdicts = {verdict: next(place) for verdict in _VERDICTS}
+        self._leave, self._stay = next(place), next(place)
         self._refused = {name: next(place) for name in fields}
         self._outside = {name: next(place) for name in fields}
         self._counts = Counts(next(place), settings.metrics_dir)
@@ -77,17 +75,19 @@ class Metrics:
         durations = self._durations[route]
         with self._lock:
             numbers = self._counts.own()
-            numbers[self._requests[method, route, _STATUSES.get(status, OTHER)]] += 1
+            place = self._requests.get((method, route, status))
+            numbers[self._requests[method, route, OTHER] if place is None else place] += 1
             numbers[durations[bisect_left(DURATIONS, seconds)]] += 1
             numbers[durations[-1]] += seconds
             for probability in said.probabilities:
                 numbers[self._probabilities[bisect_left(PROBABILITIES, probability)]] += 1
                 numbers[self._probabilities[-1]] += probability
-            numbers[self._verdicts["leave"]] += said.churning
-            numbers[self._verdicts["stay"]] += said.customers - said.churning
-            for places, by_field in ((self._refused, said.refused), (self._outside, said.outside)):
-                for name, times in by_field.items():
-                    numbers[places.get(name, places[OTHER])] += times
+            numbers[self._leave] += said.churning
+            numbers[self._stay] += said.customers - said.churning
+            for name, times in said.refused.items():
+                numbers[self._refused.get(name, self._refused[OTHER])] += times
+            for name, times in said.outside.items():
+                numbers[self._outside[name]] += times
 
     def answer(self) -> Answer:
         """Return all counts as Prometheus text."""
@@ -112,7 +112,7 @@ class Metrics:
         )
         for labels, place in self._requests.items():
             if totals[place]:
-                requests.add_metric(labels, totals[place])
+                requests.add_metric(tuple(map(str, labels)), totals[place])
         yield requests
         durations = HistogramMetricFamily(
             "churn_request_seconds", "Time to the answer.", labels=("route",)
@@ -125,8 +125,8 @@ class Metrics:
         predictions = CounterMetricFamily(
             "churn_predictions", "Customers scored, by verdict.", labels=("verdict",)
         )
-        for verdict, place in self._verdicts.items():
-            predictions.add_metric((verdict,), totals[place])
+        predictions.add_metric(("leave",), totals[self._leave])
+        predictions.add_metric(("stay",), totals[self._stay])
         yield predictions
         buckets, total = _histogram(totals, self._probabilities, PROBABILITIES)
         yield HistogramMetricFamily(

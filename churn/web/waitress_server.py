@@ -25,7 +25,7 @@ class _Refusal(ErrorTask):  # type: ignore[misc]
     def execute(self) -> None:
         found = self.request.error
         answer = refused_by_server(found.code, f"{found.reason}: {found.body}.")
-        self.status = f"{answer.status} {answer.title}"
+        self.status = answer.status_line
         self.response_headers.extend(answer.all_headers())
         self.set_close_on_finish()
         self.content_length = len(answer.body)

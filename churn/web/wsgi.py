@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from churn.errors import RequestError
 from churn.service import Answer
-from churn.web.front import Front, Header, explain_in
+from churn.web.front import Exchange, Front, Header, explain_in
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -27,19 +27,13 @@ class Passage:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
-        front, header = self._front, header_of(environ)
+        front = self._front
         method, scheme = environ["REQUEST_METHOD"], environ["wsgi.url_scheme"]
+        header = header_of(environ)
         exchange = front.begin(method, environ.get("PATH_INFO", ""), scheme, header)
-        environ["churn.exchange"] = exchange
-
-        def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
-            front.end(exchange, int(status[:3]))
-            lacking = front.headers(exchange, (name for name, _ in headers))
-            return start_response(status, [*headers, *lacking], exc_info)
-
         answer = None
         try:
-            front.admit(exchange, header)
+            front.admit(exchange)
             if self._short and method == "POST" and exchange.path == "/predict":
                 answer = predict(environ, front)
         except RequestError as error:
@@ -47,9 +41,23 @@ class Passage:
         except Exception as error:
             answer = front.bug(exchange, error)
         if answer is None:
-            return self._inner(environ, start)
-        start_response(f"{answer.status} {answer.title}", front.ended(exchange, answer))
+            return self._around(exchange, environ, start_response)
+        start_response(answer.status_line, front.ended(exchange, answer))
         return [answer.body]
+
+    def _around(
+        self, exchange: Exchange, environ: WSGIEnvironment, start_response: StartResponse
+    ) -> Iterable[bytes]:
+        """Return what the application within answers."""
+        front = self._front
+        environ["churn.exchange"] = exchange
+
+        def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+            front.end(exchange, int(status[:3]))
+            lacking = front.headers(exchange, (name for name, _ in headers))
+            return start_response(status, [*headers, *lacking], exc_info)
+
+        return self._inner(environ, start)
 
 
 def predict(environ: WSGIEnvironment, front: Front) -> Answer:
@@ -79,7 +87,8 @@ def read_body(environ: WSGIEnvironment, front: Front) -> bytes:
         return b""
     body = b""
     try:
-        while len(body) < wanted and (part := environ["wsgi.input"].read(wanted - len(body))):
+        read = environ["wsgi.input"].read
+        while (left := wanted - len(body)) and (part := read(left)):
             body += part
     except Exception as error:  # each server has its own for a bad chunk, or a caller gone
         raise RequestError(400, "The body broke off, or its chunks are no chunks.") from error
