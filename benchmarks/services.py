@@ -29,10 +29,9 @@ PATIENCE = 90
 
 GUNICORN = ("-m", "gunicorn", "--bind", "127.0.0.1:{port}", "--workers", "2")
 THREADED = (*GUNICORN, "--worker-class", "gthread", "--threads", "4", "--keep-alive", "75")
-#: Threads start when needed; a client that stops in the middle of a body holds one.
 GRANIAN = (
-    "-m", "granian", "--interface", "wsgi", "--workers", "2", "--blocking-threads", "80", "--no-ws",
-    "--log-level", "warning", "--host", "127.0.0.1", "--port", "{port}",
+    "-m", "granian", "--interface", "wsgi", "--workers", "2", "--no-ws", "--log-level", "warning",
+    "--host", "127.0.0.1", "--port", "{port}", "--blocking-threads",
 )  # fmt: skip
 UVICORN = (
     "-m", "uvicorn", "--workers", "2", "--loop", "uvloop", "--http", "httptools",
@@ -70,7 +69,9 @@ NGINX = "nginx, a constant"
 NAIVE = "naive Flask, gunicorn"
 
 OURS_GUNICORN = Service("this service, gunicorn", (*GUNICORN, "predict:app"))
-OURS_GRANIAN = Service("this service, granian", (*GRANIAN, "predict:app"))
+OURS_GRANIAN = Service("this service, granian", (*GRANIAN, "1", "predict:app"))
+#: Where no proxy is in front: a client that stops in the middle of a body holds a thread.
+OURS_GRANIAN_ALONE = Service("this service, granian, 80 threads", (*GRANIAN, "80", "predict:app"))
 NAIVE_THREADED = Service(NAIVE, (*THREADED, "naive:app"), "flask")
 #: As the course's Dockerfile has it, with one worker.
 NAIVE_SYNC = Service(
@@ -81,6 +82,7 @@ NAIVE_SYNC = Service(
 SERVICES = [
     OURS_GUNICORN,
     OURS_GRANIAN,
+    OURS_GRANIAN_ALONE,
     NAIVE_THREADED,
     NAIVE_SYNC,
     # scikit-learn takes a fifth of the time for the plainest model there is
@@ -95,9 +97,9 @@ SERVICES = [
         "bentoml",
     ),
     Service("Flask, a constant, gunicorn", (*THREADED, "constant:flask_app"), "flask"),
-    Service("Flask, a constant, granian", (*GRANIAN, "constant:flask_app"), "flask"),
+    Service("Flask, a constant, granian", (*GRANIAN, "1", "constant:flask_app"), "flask"),
     Service("bare WSGI, a constant, gunicorn", (*THREADED, "constant:bare_app"), "flask"),
-    Service("bare WSGI, a constant, granian", (*GRANIAN, "constant:bare_app"), "flask"),
+    Service("bare WSGI, a constant, granian", (*GRANIAN, "1", "constant:bare_app"), "flask"),
     Service(NGINX, ()),
 ]  # fmt: skip
 

@@ -18,7 +18,7 @@ from servers import named
 from services import (
     NAIVE_SYNC,
     NAIVE_THREADED,
-    OURS_GRANIAN,
+    OURS_GRANIAN_ALONE,
     OURS_GUNICORN,
     UVICORN,
     Server,
@@ -39,7 +39,7 @@ PATIENCE = 5
 
 SERVICES = [
     OURS_GUNICORN,
-    OURS_GRANIAN,
+    OURS_GRANIAN_ALONE,
     Service("this service, waitress", ("predict.py", "--host", "127.0.0.1", "--port", "{port}")),
     Service("this service, FastAPI, uvicorn", (*UVICORN, "predict_fastapi:app")),
     NAIVE_SYNC,
