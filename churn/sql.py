@@ -1,5 +1,7 @@
 """The model as one SQL SELECT, for whatever engine holds the customers.
 
+It is written as DuckDB reads it; sqlglot puts that into the other dialects.
+
 It gives the service's numbers, to the rounding of a float: tables and curves, gaps, raw spellings,
 the threshold. What it doesn't take it refuses with NULL, never with another number. It takes all
 that the service takes, but for a few spellings that no table has: white space beyond ASCII around a
@@ -12,11 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from functools import reduce
 from typing import Literal
-
-import sqlglot
-from sqlglot import exp
 
 from churn.errors import CustomerError, DataError
 from churn.model import Model
@@ -40,7 +38,7 @@ _LOGIT, _PROBABILITY = "model__logit", "model__probability"
 
 #: The white space of ASCII, which is stripped, by its numbers: engines differ on backslashes, and
 #: what is pasted into a console loses a carriage return.
-_SPACE = (32, 9, 10, 13, 11, 12)
+_SPACE = " || ".join(f"CHR({number})" for number in (32, 9, 10, 13, 11, 12))
 
 #: The one letter of which some engines make another than Python does, putting it in lower case: a
 #: plain "i", and with it a value that the service doesn't take.
@@ -51,6 +49,9 @@ _NUMBER = r"^[+-]?([0-9]{1,120}([.][0-9]{0,120})?|[.][0-9]{1,120})(e[+-]?0{0,9}[
 
 #: Numbers as most tables have them.
 _PLAIN = r"[0-9]{1,15}([.][0-9]{1,15})?"
+
+#: Stands for the table, whose name is spelt as its engine does.
+_SOURCE = "model__source"
 
 #: Log-odds beyond which the probability is 0 or 1; an engine's EXP fails on what is far beyond.
 _GREATEST_LOGIT = 700
@@ -94,43 +95,36 @@ def select(
     ]
     for part in parts:
         part.look_first_for((seen or {}).get(places[part.field.name], ()))
-    kept: list[exp.Expr] = [_name(column) for column in columns]
-    query = exp.select(*kept).from_(exp.maybe_parse(source, dialect=dialect, into=exp.Table))
+    kept = [_name(column) for column in columns]
+    stripped = [part for part in parts if part.is_stripped_before]
+    parsed = [part for part in parts if part.is_parsed_before]
+    as_it_is = dialect == "duckdb" and not pretty
+    table = source if as_it_is else _SOURCE
+    query = f"SELECT {', '.join([*kept, *(part.strip() for part in stripped)])} FROM {table}"
     # what is used more than once is written once, in a SELECT of its own
-    for name, step in ("stripped", _Part.strip), ("parsed", _Part.parse):
-        new = [each for each in map(step, parts) if each is not None]
-        query = _over(
-            dialect, query.select(*new), name, *kept, *(each.args["alias"] for each in new)
-        )
-    query = query.select(*(part.clean() for part in parts))
-    values = [exp.column(part.value) for part in parts if explain]
+    texts = [part.stripped for part in stripped]
+    query = _over(dialect, query, "stripped", *kept, *texts, *(part.parse() for part in parsed))
+    numbers = [part.parsed for part in parsed]
+    query = _over(dialect, query, "parsed", *kept, *numbers, *(part.clean() for part in parts))
+    values = [part.value for part in parts if explain]
     query = _over(dialect, query, "cleaned", *kept, *values, *(part.points() for part in parts))
-    logit: exp.Expr = _number(card.base)
-    for part in parts:
-        logit = exp.Add(this=logit, expression=exp.column(part.point))
-    points = [exp.column(part.point) for part in parts if explain or refused]
-    query = _over(dialect, query, "pointed", *kept, *values, *points, exp.alias_(logit, _LOGIT))
-    query = _over(
-        dialect, query, "added", *kept, *values, *points, exp.alias_(_sigmoid(), _PROBABILITY)
-    )
-    verdict = exp.GTE(
-        this=exp.column(_PROBABILITY),
-        expression=_number(model.manifest.threshold if threshold is None else threshold),
-    )
+    logit = " + ".join([_number(card.base), *(part.point for part in parts)])
+    kept_points = [part.point for part in parts if explain or refused]
+    query = _over(dialect, query, "pointed", *kept, *values, *kept_points, f"{logit} AS {_LOGIT}")
+    query = _over(dialect, query, "added", *kept, *values, *kept_points, _sigmoid())
+    limit = _number(model.manifest.threshold if threshold is None else threshold)
     probability, churn, unknown = free(columns, PROBABILITY, CHURN, REFUSED)
     chosen = [
         *kept,
-        exp.column(_PROBABILITY).as_(probability, quoted=True),
-        verdict.as_(churn, quoted=True),
+        f"{_PROBABILITY} AS {_name(probability)}",
+        f"{_PROBABILITY} >= {limit} AS {_name(churn)}",
     ]
     if explain:
         chosen += [each for part in parts for each in part.reason()]
     if refused:
-        chosen.append(exp.alias_(_refused(parts), unknown))
+        chosen.append(f"{_refused(parts)} AS {unknown}")
     query = _over(dialect, query, "scored", *chosen)
-    if dialect == "snowflake":
-        _fold(query)
-    return query.sql(dialect=dialect, pretty=pretty)
+    return query if as_it_is else _translated(query, source, dialect, pretty)
 
 
 def free(columns: Iterable[str], *names: str) -> list[str]:
@@ -163,20 +157,18 @@ class _Part:
         self._card = card.points[field.name]
         self._average = card.average[field.name]
         self._kind = kind
-        self._column: exp.Expr = _name(column)
+        self._column = _name(column)
         if kind == "text" and dialect in ("postgres", "duckdb"):  # an enum, say, or a date
-            self._column = exp.Cast(this=self._column, to=exp.DataType.build("text"))
+            self._column = f"CAST({self._column} AS TEXT)"
         if kind == "json":  # DuckDB's, of one value
-            self._column = exp.JSONExtractScalar(
-                this=self._column, expression=exp.Literal.string("$")
-            )
+            self._column = f"({self._column} ->> '$')"
             self._kind = "text"
         self._dialect = dialect
         self._seen: dict[str, Value] = {}
         # who doesn't ask for the value gets from a spelling to its points in one step
         self._direct = not explain and not field.numeric
         self.value, self.point = f"model__value_{at}", f"model__points_{at}"
-        self._stripped, self._parsed = f"model__text_{at}", f"model__number_{at}"
+        self.stripped, self.parsed = f"model__text_{at}", f"model__number_{at}"
 
     def look_first_for(self, texts: Iterable[str]) -> None:
         """Have texts looked for as they are, before any are put into the model's spelling."""
@@ -185,254 +177,240 @@ class _Part:
                 self._seen[text] = self.field.clean(text)
 
     @property
-    def _is_stripped_before(self) -> bool:
+    def is_stripped_before(self) -> bool:
         # DuckDB strips only what isn't a plain number, when it comes to it
         return self.field.numeric and self._kind == "text" and self._dialect != "duckdb"
 
-    def strip(self) -> exp.Expr | None:
-        """Return the text that holds a number, stripped; ``None`` where there is none."""
-        return exp.alias_(self._lowered(), self._stripped) if self._is_stripped_before else None
+    @property
+    def is_parsed_before(self) -> bool:
+        return self.field.numeric and self._kind != "boolean"
 
-    def parse(self) -> exp.Expr | None:
+    def strip(self) -> str:
+        """Return the text that holds a number, stripped."""
+        return f"{self._lowered} AS {self.stripped}"
+
+    def parse(self) -> str:
         """Return the number that there is, whether or not the field knows it."""
-        if not self.field.numeric or self._kind == "boolean":
-            return None
-        return exp.alias_(self._double(), self._parsed)
+        return f"{self._double()} AS {self.parsed}"
 
-    def clean(self) -> exp.Expr:
+    def clean(self) -> str:
         """Return the value as the model spells it; NULL where it is none."""
         known = self._number_of() if self.field.numeric else self._category_of()
-        return exp.alias_(known, self.value)
+        return f"{known} AS {self.value}"
 
-    def points(self) -> exp.Expr:
+    def points(self) -> str:
         """Return the points of the clean value, in log-odds."""
-        value = exp.column(self.value)
         if isinstance(self._card, Curve):
-            return exp.alias_(_curve(self._card, value), self.point)
-        if self._direct:
-            return exp.alias_(value, self.point)
-        table = {_literal(key): _number(points) for key, points in self._card.items()}
-        return exp.alias_(_lookup(value, table.items()), self.point)
+            points = _curve(self._card, self.value)
+        elif self._direct:
+            points = self.value
+        else:
+            table = [(_literal(key), _number(points)) for key, points in self._card.items()]
+            points = _lookup(self.value, table)
+        return f"{points} AS {self.point}"
 
-    def _told(self, value: Value) -> exp.Expr:
+    def _told(self, value: Value) -> str:
         """Return what stands for a value on the way: itself, or its points at once."""
         if self._direct and not isinstance(self._card, Curve):
             return _number(self._card[value])
         return _literal(value)
 
-    def reason(self) -> list[exp.Expr]:
+    def reason(self) -> list[str]:
         """Return the clean value, and its points against the average customer."""
-        points = exp.Sub(this=exp.column(self.point), expression=_number(self._average))
         name = self.field.name
         return [
-            exp.column(self.value).as_(f"value_{name}", quoted=True),
-            points.as_(f"points_{name}", quoted=True),
+            f"{self.value} AS {_name(f'value_{name}')}",
+            f"{self.point} - {_number(self._average)} AS {_name(f'points_{name}')}",
         ]
 
     @property
-    def _text(self) -> exp.Expr:
+    def _text(self) -> str:
         """The column's text, white space stripped, in lower case."""
-        return exp.column(self._stripped) if self._is_stripped_before else self._lowered()
+        return self.stripped if self.is_stripped_before else self._lowered
 
-    def _lowered(self) -> exp.Expr:
-        space = reduce(
-            lambda some, one: exp.DPipe(this=some, expression=one), map(_character, _SPACE)
-        )
-        return exp.func("LOWER", exp.Trim(this=self._column.copy(), expression=space))
+    @property
+    def _lowered(self) -> str:
+        return f"LOWER(TRIM({self._column}, {_SPACE}))"
 
-    def _for_gap(self, told: exp.Expr) -> exp.Expr:
+    def _for_gap(self, told: str) -> str:
         """Return what is told for a gap, and NULL where there is none."""
-        gaps: exp.Expr = exp.Null()
+        gaps = "NULL"
         if self._kind == "text":
             # not IN: of six texts DuckDB makes a join, and a join puts rows in another order
-            gaps = _lookup(self._text, [(exp.Literal.string(each), told) for each in sorted(GAPS)])
-        return _case([(exp.Is(this=self._column.copy(), expression=exp.Null()), told)], gaps)
+            gaps = _lookup(self._text, [(_text(each), told) for each in sorted(GAPS)])
+        return _case([(f"{self._column} IS NULL", told)], gaps)
 
-    def _category_of(self) -> exp.Expr:
+    def _category_of(self) -> str:
         known, tell = self.field.spellings, self._told
-        gap = exp.Null() if self.field.missing is None else tell(self.field.missing)
-        nothing = exp.Is(this=self._column.copy(), expression=exp.Null())
+        gap = "NULL" if self.field.missing is None else tell(self.field.missing)
+        nothing = f"{self._column} IS NULL"
         if self._kind == "boolean":
             values = self.field.values
             flags = tuple(normalise(str(each)) for each in values) in YES_NO
-            yes, no = (tell(values[at]) if flags else exp.Null() for at in (True, False))
-            return _case([(self._column, yes), (self._column.not_(), no)], gap)
+            yes, no = (tell(values[at]) if flags else "NULL" for at in (True, False))
+            return _case([(self._column, yes), (f"NOT {self._column}", no)], gap)
         if self._kind == "number":
             numbers = [(_number(key), tell(value)) for key, value in _as_numbers(known).items()]
-            return _case([(nothing, gap)], _lookup(self._column.copy(), numbers))
+            return _case([(nothing, gap)], _lookup(self._column, numbers))
         ordinary = {text: value for text, value in known.items() if normalise(text) == text}
         if self.field.missing is not None:  # a gap before all else, whatever is known by its name
             ordinary = {**ordinary, **dict.fromkeys(sorted(GAPS), self.field.missing)}
-        text = self._text
-        text.set("this", exp.func("REPLACE", text.this, *map(exp.Literal.string, _DOTTED)))
-        normal = exp.func("REPLACE", text, exp.Literal.string(" "), exp.Literal.string("_"))
-        found = _lookup(normal, self._by_text(ordinary))
+        dotted = ", ".join(map(_text, _DOTTED))
+        plain = f"LOWER(REPLACE(TRIM({self._column}, {_SPACE}), {dotted}))"
+        found = _lookup(f"REPLACE({plain}, ' ', '_')", self._by_text(ordinary))
         odd = {
             text: value for text, value in known.items()
             if text not in ordinary and (self.field.missing is None or normalise(text) not in GAPS)
         }  # fmt: skip
-        as_it_is = {**odd, **self._seen}
-        found = _lookup(self._column.copy(), self._by_text(as_it_is), found)
+        found = _lookup(self._column, self._by_text({**odd, **self._seen}), found)
         return _case([(nothing, gap)], found) if self.field.missing is not None else found
 
-    def _by_text(self, values: Mapping[str, Value]) -> list[tuple[exp.Expr, exp.Expr]]:
-        return [(exp.Literal.string(text), self._told(value)) for text, value in values.items()]
+    def _by_text(self, values: Mapping[str, Value]) -> list[tuple[str, str]]:
+        return [(_text(text), self._told(value)) for text, value in values.items()]
 
-    def _number_of(self) -> exp.Expr:
+    def _number_of(self) -> str:
         if self._kind == "boolean":
             # true and false are 1 and 0 where the field is a yes/no, and nothing elsewhere
             flags = self.field.values == (0, 1)
-            yes, no = (_number(each) if flags else exp.Null() for each in (1, 0))
-            known = _case([(self._column, yes), (self._column.not_(), no)], exp.Null())
+            yes, no = (_number(each) if flags else "NULL" for each in (1, 0))
+            known = _case([(self._column, yes), (f"NOT {self._column}", no)])
         else:
-            number = exp.column(self._parsed)
-            known = _case([(self._allowed(number), number)], exp.Null())
+            known = _case([(self._allowed(), self.parsed)])
         if self.field.missing is None:
             return known
-        gap = self._for_gap(_number(float(self.field.missing)))
-        return exp.func("COALESCE", known, gap)
+        return f"COALESCE({known}, {self._for_gap(_number(float(self.field.missing)))})"
 
-    def _allowed(self, number: exp.Expr) -> exp.Expr:
+    def _allowed(self) -> str:
         """Return whether the field knows a number."""
-        field = self.field
+        field, number = self.field, self.parsed
         if field.values:
-            return number.copy().isin(_number(0), _number(1))
+            return f"{number} IN ({_number(0)}, {_number(1)})"
         greatest = GREATEST_WHOLE if field.kind == "integer" else GREATEST
         least = 0 if field.low is not None and field.low >= 0 else -greatest
-        known = exp.Between(this=number.copy(), low=_number(least), high=_number(greatest))
-        if field.kind != "integer":
-            return known
-        return exp.and_(known, number.copy().eq(exp.func("ROUND", number.copy())))
+        known = f"{number} BETWEEN {_number(least)} AND {_number(greatest)}"
+        return f"{known} AND {number} = ROUND({number})" if field.kind == "integer" else known
 
-    def _double(self) -> exp.Expr:
+    def _double(self) -> str:
         """Return the column as a double; NULL where its text is no number."""
-        double = exp.DataType.build("double")
+        cast = f"CAST({self._column} AS DOUBLE)"
         if self._kind == "number":
-            cast = exp.Cast(this=self._column.copy(), to=double)
             if self._dialect != "postgres":
                 return cast
-            greatest = _number(GREATEST)  # a decimal beyond what a double holds is an error there
-            fits = exp.Between(this=self._column.copy(), low=exp.Neg(this=greatest), high=greatest)
-            return _case([(fits, cast)], exp.Null())
+            # a decimal beyond what a double holds is an error there
+            greatest = _number(GREATEST)
+            return _case([(f"{self._column} BETWEEN -{greatest} AND {greatest}", cast)])
         text = self._text
-        plain = exp.func("REGEXP_FULL_MATCH", self._column.copy(), exp.Literal.string(_PLAIN))
+        matches = "REGEXP_MATCHES" if self._dialect == "duckdb" else "REGEXP_LIKE"
         if self._dialect == "sqlite":
-            is_number: exp.Expr = _is_number_in_sqlite(text)
+            is_number = _is_number_in_sqlite(text)
         else:
-            is_number = _matches(text, _NUMBER)
+            is_number = f"{matches}({text}, {_text(_NUMBER)})"
         if self._dialect in ("spark", "databricks"):  # Java's $ stands before a last U+0085, too
-            is_number = exp.and_(is_number, _matches(text, "[^-+.0-9e]").not_())
+            is_number += f" AND NOT {matches}({text}, '[^-+.0-9e]')"
         # a text that some engine can't read after all is refused, and the others go on
-        pairs: list[tuple[exp.Expr, exp.Expr]] = [(is_number, exp.TryCast(this=text, to=double))]
+        pairs = [(is_number, f"TRY_CAST({text} AS DOUBLE)")]
         if self._dialect == "duckdb":  # by far the most, and quick to tell
-            pairs.insert(0, (plain, exp.Cast(this=self._column.copy(), to=double)))
-        return _case(pairs, exp.Null())
+            pairs.insert(0, (f"REGEXP_FULL_MATCH({self._column}, {_text(_PLAIN)})", cast))
+        return _case(pairs)
 
 
-def _over(dialect: str, query: exp.Select, name: str, *columns: exp.Expr) -> exp.Select:
+def _over(dialect: str, query: str, name: str, *columns: str) -> str:
     """Return a SELECT of columns from another's.
 
     Engines that would write the inner expressions out wherever they are used are kept from it.
     """
-    chosen = exp.select(*(each.copy() for each in columns))
+    chosen = f"SELECT {', '.join(columns)} FROM"
     if dialect == "sqlite":
-        return chosen.from_(name).with_(name, as_=query, materialized=True)
-    return chosen.from_((query.offset(0) if dialect == "postgres" else query).subquery(name))
+        return f"WITH {name} AS MATERIALIZED ({query}) {chosen} {name}"
+    offset = " OFFSET 0" if dialect == "postgres" else ""
+    return f"{chosen} ({query}{offset}) AS {name}"
 
 
-def _fold(query: exp.Expr) -> None:
-    """Spell plain names in capitals, as Snowflake keeps them unless they were created in quotes."""
-    for each in query.find_all(exp.Identifier):
-        ours = not isinstance(each.parent, exp.Table)
-        if ours and each.quoted and re.fullmatch("[a-z_][a-z0-9_]*", each.name):
-            each.set("this", each.name.upper())
+def _translated(query: str, source: str, dialect: str, pretty: bool) -> str:
+    """Return DuckDB's query of :data:`_SOURCE` as another dialect has it."""
+    import sqlglot
+    from sqlglot import exp
+
+    tree = sqlglot.parse_one(query, dialect="duckdb" if dialect == "duckdb" else None)
+    for table in tree.find_all(exp.Table):
+        if table.name == _SOURCE:
+            table.replace(exp.maybe_parse(source, dialect=dialect, into=exp.Table))
+    for each in tree.find_all(exp.DPipe, exp.TryCast):
+        each.set("safe", False)  # texts are all that there is in them
+    # Snowflake keeps plain names in capitals, unless they were created in quotes
+    for name in tree.find_all(exp.Identifier) if dialect == "snowflake" else ():
+        ours = not isinstance(name.parent, exp.Table)
+        if ours and name.quoted and re.fullmatch("[a-z_][a-z0-9_]*", name.name):
+            name.set("this", name.name.upper())
+    return tree.sql(dialect=dialect, pretty=pretty)
 
 
-def _name(column: str) -> exp.Column:
-    return exp.column(column, quoted=True)
+def _name(column: str) -> str:
+    quoted = column.replace('"', '""')
+    return f'"{quoted}"'
 
 
-def _character(number: int) -> exp.Expr:
-    return exp.Chr(expressions=[exp.Literal.number(number)])
+def _text(text: str) -> str:
+    quoted = text.replace("'", "''")
+    return f"'{quoted}'"
 
 
-def _literal(value: Value) -> exp.Expr:
-    return exp.Literal.string(value) if isinstance(value, str) else _number(value)
+def _literal(value: Value) -> str:
+    return _text(value) if isinstance(value, str) else _number(value)
 
 
-def _number(number: float) -> exp.Expr:
+def _number(number: float) -> str:
     """Return a double; with an exponent no engine takes it for a decimal."""
-    text = repr(abs(float(number)))
-    literal = exp.Literal.number(text if "e" in text else f"{text}e0")
-    return exp.Neg(this=literal) if number < 0 else literal
+    text = repr(number + 0.0)  # which is no -0.0
+    return text if "e" in text else f"{text}e0"
 
 
-def _case(pairs: Iterable[tuple[exp.Expr, exp.Expr]], default: exp.Expr) -> exp.Expr:
-    case = exp.Case()
-    for condition, value in pairs:
-        case = case.when(condition.copy(), value)
-    if not case.args.get("ifs"):
-        return default
-    return case if isinstance(default, exp.Null) else case.else_(default)
+def _case(pairs: Iterable[tuple[str, str]], default: str = "NULL", of: str = "") -> str:
+    """Return the first value whose condition is met, or else the default."""
+    whens = "".join(f" WHEN {condition} THEN {value}" for condition, value in pairs)
+    otherwise = "" if default == "NULL" else f" ELSE {default}"
+    return f"CASE{of}{whens}{otherwise} END" if whens else default
 
 
-def _lookup(
-    value: exp.Expr, table: Iterable[tuple[exp.Expr, exp.Expr]], default: exp.Expr | None = None
-) -> exp.Expr:
-    """Return what a table has for a value; the default, or else NULL, where it has nothing."""
-    case = exp.Case(this=value)
-    for key, found in table:
-        case = case.when(key, found)
-    if not case.args.get("ifs"):
-        return default or exp.Null()
-    return case if default is None or isinstance(default, exp.Null) else case.else_(default)
+def _lookup(value: str, table: Iterable[tuple[str, str]], default: str = "NULL") -> str:
+    """Return what a table has for a value; the default where it has nothing."""
+    return _case(table, default, f" {value}")
 
 
-def _curve(curve: Curve, number: exp.Expr) -> exp.Expr:
+def _curve(curve: Curve, number: str) -> str:
     """Return a curve's points, by halves: the right piece after few comparisons."""
     pieces = [_piece(number, *piece) for piece in curve.pieces]
 
-    def between(first: int, last: int) -> exp.Expr:
+    def between(first: int, last: int) -> str:
         if first == last:
             return pieces[first]
         middle = (first + last + 1) // 2  # the piece that starts at the knot before it
-        below = exp.LT(this=number.copy(), expression=_number(curve.knots[middle - 1]))
-        return exp.Case().when(below, between(first, middle - 1)).else_(between(middle, last))
+        below = f"{number} < {_number(curve.knots[middle - 1])}"
+        return _case([(below, between(first, middle - 1))], between(middle, last))
 
-    known = exp.Is(this=number.copy(), expression=exp.Null()).not_()
-    return _case([(known, between(0, len(pieces) - 1))], exp.Null())
+    return _case([(f"NOT {number} IS NULL", between(0, len(pieces) - 1))])
 
 
-def _piece(number: exp.Expr, anchor: float, points: float, slope: float) -> exp.Expr:
+def _piece(number: str, anchor: float, points: float, slope: float) -> str:
     if slope == 0:
         return _number(points)
-    away = exp.paren(exp.Sub(this=number.copy(), expression=exp.paren(_number(anchor))))
-    rise = exp.Mul(this=exp.paren(_number(slope)), expression=away)
-    return exp.Add(this=_number(points), expression=rise)
+    return f"{_number(points)} + ({_number(slope)}) * ({number} - ({_number(anchor)}))"
 
 
-def _sigmoid() -> exp.Expr:
+def _sigmoid() -> str:
     """Return the probability of the log-odds, cut where it is 0 or 1 either way."""
-    logit = exp.func("GREATEST", exp.column(_LOGIT), _number(-_GREATEST_LOGIT))
-    logit = exp.func("LEAST", logit, _number(_GREATEST_LOGIT))
-    known = exp.Is(this=exp.column(_LOGIT), expression=exp.Null()).not_()
-    odds = exp.Exp(this=exp.Neg(this=exp.paren(logit)))
-    share = exp.Div(
-        this=_number(1), expression=exp.paren(exp.Add(this=_number(1), expression=odds))
-    )
+    logit = f"LEAST(GREATEST({_LOGIT}, {_number(-_GREATEST_LOGIT)}), {_number(_GREATEST_LOGIT)})"
     # engines differ on whether GREATEST leaves out a NULL
-    return _case([(known, share)], exp.Null())
+    share = _case([(f"NOT {_LOGIT} IS NULL", f"1.0e0 / (1.0e0 + EXP(-({logit})))")])
+    return f"{share} AS {_PROBABILITY}"
 
 
-def _refused(parts: Sequence[_Part]) -> exp.Expr:
+def _refused(parts: Sequence[_Part]) -> str:
     """Return the names of the fields that were not understood, with commas between."""
-    names: exp.Expr = exp.Literal.string("")
+    names = ["''"]
     for part in parts:
-        unknown = exp.Is(this=exp.column(part.point), expression=exp.Null())
-        told = exp.Case().when(unknown, exp.Literal.string(f"{part.field.name}, "))
-        names = exp.DPipe(this=names, expression=told.else_(exp.Literal.string("")))
-    stripped = exp.Trim(this=exp.paren(names), expression=exp.Literal.string(", "))
-    return exp.func("NULLIF", stripped, exp.Literal.string(""))
+        names.append(_case([(f"{part.point} IS NULL", _text(f"{part.field.name}, "))], "''"))
+    return f"NULLIF(TRIM(({' || '.join(names)}), ', '), '')"
 
 
 def _as_numbers(known: Mapping[str, Value]) -> dict[float, Value]:
@@ -449,22 +427,16 @@ def _as_numbers(known: Mapping[str, Value]) -> dict[float, Value]:
     return numbers
 
 
-def _matches(text: exp.Expr, pattern: str) -> exp.Expr:
-    return exp.RegexpLike(this=text.copy(), expression=exp.Literal.string(pattern))
-
-
-def _is_number_in_sqlite(text: exp.Expr) -> exp.Expr:
+def _is_number_in_sqlite(told: str) -> str:
     """Return whether text is a number, in a dialect that has no regular expressions.
 
     Digits are stripped, a point, digits: what is left is nothing or a power of ten.
     """
-    told = text.sql(dialect="sqlite")
     unsigned = f"SUBSTR({told}, 1 + ({told} GLOB '[-+]*'))"
     rest = f"LTRIM({unsigned}, '0123456789')"
     rest = f"LTRIM(SUBSTR({rest}, 1 + ({rest} GLOB '.*')), '0123456789')"
-    return sqlglot.parse_one(
+    return (
         f"({unsigned} GLOB '[0-9]*' OR {unsigned} GLOB '.[0-9]*') AND ({rest} = '' OR "
         f"(({rest} GLOB 'e[0-9]*' OR {rest} GLOB 'e[-+][0-9]*') "
-        f"AND NOT SUBSTR({rest}, 3) GLOB '*[^0-9]*'))",
-        dialect="sqlite",
+        f"AND NOT SUBSTR({rest}, 3) GLOB '*[^0-9]*'))"
     )

@@ -97,12 +97,12 @@ rows_of_text = st.lists(
 
 @pytest.mark.parametrize("dialect", ["duckdb", "sqlite"])
 @settings(max_examples=50)
-@given(model=models(), rows=rows_of_text, seen=st.booleans())
-def test_any_model_agrees_with_its_scorecard_on_any_spelling(dialect, model, rows, seen):
+@given(model=models(), rows=rows_of_text, seen=st.booleans(), pretty=st.booleans())
+def test_any_model_agrees_with_its_scorecard_on_any_spelling(dialect, model, rows, seen, pretty):
     columns = {each.name: "text" for each in model.schema.fields}
     rows = [row[: len(columns)] for row in rows]
     texts = {name: [t for t in SPELLINGS if "\x00" not in t] for name in columns if seen}
-    statement = sql.select(model, columns, "customers", dialect, seen=texts)
+    statement = sql.select(model, columns, "customers", dialect, seen=texts, pretty=pretty)
     for row, got in zip(rows, run(dialect, statement, columns, rows), strict=True):
         want = of_python(model, columns, row)
         if got[-2] is None:
