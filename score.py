@@ -12,9 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from churn.errors import ChurnError, CustomerError, DataError
+from churn.errors import ChurnError, CustomerError, DataError, in_words
 from churn.model import Model, load
-from churn.service import in_words
 
 if TYPE_CHECKING:
     from churn.batch import Progress, Tally
@@ -156,12 +155,15 @@ def rejects_of(output: str) -> str | None:
 @contextmanager
 def bar(rows: int | None) -> Iterator[Progress]:
     """Yield what shows, on a terminal, how far the work on about so many rows has come."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
     from tqdm import tqdm
 
     total = rows or 1
     told = "{n_fmt} of about {total_fmt} rows, " if rows else ""
     shape = f"{{percentage:3.0f}}%|{{bar}}| {told}{{elapsed}} gone, {{remaining}} left"
-    with tqdm(total=total, leave=False, disable=None, bar_format=shape, unit_scale=True) as shown:
+    with tqdm(total=total, leave=False, bar_format=shape, unit_scale=True) as shown:
 
         def progress(done: float) -> None:
             shown.update(max(0.0, done * total - shown.n))

@@ -30,9 +30,9 @@ import duckdb
 from duckdb.func import SPECIAL
 
 from churn import sql
-from churn.errors import CustomerError, DataError, Problem
+from churn.errors import CustomerError, DataError, Problem, in_words
 from churn.model import Model
-from churn.service import in_short, in_words
+from churn.scorecard import in_short
 from churn.sql import Type
 from churn.table import delimiter_of
 

@@ -136,6 +136,16 @@ def shortened(value: Any) -> Any:
     return text if len(text) <= LONGEST_ECHO else f"{text[:LONGEST_ECHO]}…"
 
 
+def in_words(found: Problem) -> str:
+    """Return a problem as one sentence."""
+    words = f"{found.field} {found.message}"
+    if found.value is not ABSENT and found.value not in (None, ""):
+        words = f"{found.field} {shortened(found.value)!r} {found.message}"
+    if found.did_you_mean is not None:
+        words += f"; did you mean {found.did_you_mean}?"
+    return words
+
+
 def reason(error: Exception) -> str:
     """Return a foreign error's words in one short line that any terminal can show."""
     text = "".join(letter if letter.isprintable() else " " for letter in str(error))

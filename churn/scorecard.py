@@ -134,6 +134,11 @@ class Reason:
     points: float
 
 
+def in_short(reasons: list[Reason]) -> str:
+    """Return the strongest reasons as a cell: ``tenure 1 (+1.14), contract … (+0.46), …``."""
+    return ", ".join(f"{each.field} {each.value} ({each.points:+.2f})" for each in reasons[:3])
+
+
 @dataclass(frozen=True)
 class Scorecard:
     """``logit(p) = base + sum of points``; ``points`` holds a table or a curve a field.

@@ -16,17 +16,17 @@ from churn import table
 from churn.advice import changes
 from churn.artifact import FORMAT
 from churn.errors import (
-    ABSENT,
     ChurnError,
     CustomerError,
     Problem,
     RequestError,
+    in_words,
     shortened,
 )
 from churn.model import Model
 from churn.quick import Quick
 from churn.schema import Customer, repeated
-from churn.scorecard import Reason
+from churn.scorecard import Reason, in_short
 from churn.settings import Settings
 
 JSON = "application/json"
@@ -383,16 +383,6 @@ def parsed(body: bytes) -> Any:
         raise RequestError(400, "The body holds a number of too many digits.") from error
 
 
-def in_words(found: Problem) -> str:
-    """Return a problem as one sentence."""
-    words = f"{found.field} {found.message}"
-    if found.value is not ABSENT and found.value not in (None, ""):
-        words = f"{found.field} {shortened(found.value)!r} {found.message}"
-    if found.did_you_mean is not None:
-        words += f"; did you mean {found.did_you_mean}?"
-    return words
-
-
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     record = dict(pairs)
     if len(record) != len(pairs):
@@ -427,8 +417,3 @@ def _flag(name: str, value: str | None) -> bool:
     if value.lower() in ("", "true", "1", "yes"):
         return True
     raise RequestError(400, f"{name} is {shortened(value)!r}; it must be true or false.")
-
-
-def in_short(reasons: list[Reason]) -> str:
-    """Return the strongest reasons as a cell: ``tenure 1 (+1.14), contract … (+0.46), …``."""
-    return ", ".join(f"{each.field} {each.value} ({each.points:+.2f})" for each in reasons[:3])

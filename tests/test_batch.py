@@ -16,7 +16,7 @@ from sqlmodels import SPELLINGS, models
 
 from churn.batch import Scoring, Target, format_of, whole
 from churn.errors import CustomerError, DataError
-from churn.service import in_short
+from churn.scorecard import in_short
 
 
 @pytest.mark.parametrize(

@@ -319,11 +319,13 @@ def test_mistakes_are_told_in_a_line(arguments, code, words, tmp_path):
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("package", ["duckdb", "sqlglot"])
-def test_packages_that_are_not_there_are_named_with_the_line_that_installs_them(package, tmp_path):
+@pytest.mark.parametrize(
+    ("package", "arguments"), [("duckdb", [str(TABLE), "x.csv"]), ("sqlglot", ["--sql", "spark"])]
+)
+def test_packages_that_are_not_there_are_named_with_the_line_that_installs_them(package, arguments):
     code = (
         f"import sys; sys.modules[{package!r}] = None; import score; "
-        f"sys.exit(score.main([{str(TABLE)!r}, 'x.csv']))"
+        f"sys.exit(score.main({arguments!r}))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 1

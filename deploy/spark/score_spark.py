@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from churn import sql
-from churn.errors import ChurnError, CustomerError
+from churn.errors import ChurnError, CustomerError, in_words
 from churn.model import Model, load
-from churn.service import in_words
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
