@@ -50,8 +50,9 @@ FORMATS = {
 
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 
-#: What DuckDB may hold before it writes to disk: more makes nothing quicker that is only read once.
-MEMORY = "512MB"
+#: What DuckDB may hold before it writes to disk. With less, its threads wait for one another to
+#: write Parquet; more makes nothing quicker that is only read once.
+MEMORY = "768MB"
 
 #: What no cell is. To DuckDB a CSV's empty cell is then a text, and one too many is seen as such.
 NO_TEXT = "\x01"
