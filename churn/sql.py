@@ -73,7 +73,7 @@ def select(
     points against the average customer in log-odds, as ``points_…``, and its value as the model
     spells it, as ``value_…``; with ``refused`` the names of the fields that were not understood.
     Texts that were ``seen`` in a column, as they stand there, are looked for first, which changes
-    nothing but the time taken.
+    nothing but the time taken. DuckDB's, not ``pretty``, is written without sqlglot.
 
     :raises CustomerError: columns are missing, or stand twice.
     :raises DataError: the model is no scorecard, or the dialect is none of :data:`DIALECTS`.
@@ -289,8 +289,8 @@ class _Part:
 
     def _double(self) -> str:
         """Return the column as a double; NULL where its text is no number."""
-        cast = f"CAST({self._column} AS DOUBLE)"
         if self._kind == "number":
+            cast = f"CAST({self._column} AS DOUBLE)"
             if self._dialect != "postgres":
                 return cast
             # a decimal beyond what a double holds is an error there
