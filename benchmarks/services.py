@@ -191,9 +191,11 @@ def _nginx(port: int, folder: Path) -> list[str]:
 
 
 def _variables(folder: Path) -> dict[str, str]:
-    """Return the environment without what would change a service, and with what shares metrics."""
-    changing = ("CHURN_", "GUNICORN_", "GRANIAN_", "UVICORN_", "WEB_CONCURRENCY", "PORT")
-    rest = {name: text for name, text in os.environ.items() if not name.startswith(changing)}
+    """Return an environment as small as a container's, and with what shares metrics.
+
+    Nothing in it changes a service; and granian copies all of it in every request.
+    """
+    rest = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     own = {"CHURN_METRICS_DIR": str(folder / "metrics"), "BENTOML_HOME": str(folder / "bentoml")}
     return {**rest, **own, "BENTOML_DO_NOT_TRACK": "True"}
 

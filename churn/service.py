@@ -145,7 +145,7 @@ class Service:
                 f"The body is compressed ({encoding.strip()[:20]}); send it as it is.",
                 headers={"Accept-Encoding": "identity"},
             )
-        reasons = _flag("explain", explain)
+        reasons = explain is not None and _flag("explain", explain)
         media = _media(content_type)
         if media == CSV:
             return self._csv(body, reasons)
@@ -411,8 +411,8 @@ def _media(content_type: str) -> str:
     return media
 
 
-def _flag(name: str, value: str | None) -> bool:
-    if value is None or value.lower() in ("false", "0", "no"):
+def _flag(name: str, value: str) -> bool:
+    if value.lower() in ("false", "0", "no"):
         return False
     if value.lower() in ("", "true", "1", "yes"):
         return True

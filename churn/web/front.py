@@ -13,7 +13,7 @@ import re
 import shlex
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from urllib.parse import parse_qsl
 
 from churn.errors import RequestError
@@ -68,16 +68,14 @@ class Exchange:
     started: float
     status: int = 0
     said: Said = NOTHING
+    #: The method and the path as they are counted.
+    verb: str = field(init=False)
+    route: str = field(init=False)
 
-    @property
-    def verb(self) -> str:
-        """The method as it is counted."""
-        return self.method if self.method in METHODS else OTHER
-
-    @property
-    def route(self) -> str:
-        """The path as it is counted."""
-        return self.path if self.path in ROUTES else OTHER
+    def __post_init__(self) -> None:
+        """Tell what callers made up from what there is."""
+        self.verb = self.method if self.method in METHODS else OTHER
+        self.route = self.path if self.path in ROUTES else OTHER
 
 
 def new_id() -> str:

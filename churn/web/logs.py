@@ -23,77 +23,6 @@ if TYPE_CHECKING:
 LEAVING = frozenset({1, "1", "yes", "true", "churn", "churned", "left"})
 
 
-class Requests:
-    """Writes a line a request.
-
-    They are by far the most, and all of one kind: :mod:`logging` takes longer over one than it
-    takes to score the customer.
-    """
-
-    def __init__(self) -> None:
-        self._write: Callable[[str], object] | None = None
-        self._terminal = False
-
-    def to(self, stream: TextIO) -> None:
-        """Write to ``stream`` from now on: words on a terminal, or else JSON."""
-        self._terminal = stream.isatty()
-        try:
-            # one call a line, so that those of several threads and workers don't mix
-            self._write = partial(_written, stream.fileno())
-        except OSError:  # it has no file behind it
-            self._write = stream.write
-
-    def tell(self, exchange: Exchange, seconds: float) -> None:
-        """Write that an exchange has ended, which took so many seconds."""
-        if self._write is not None:
-            line = in_words if self._terminal else in_json
-            try:
-                self._write(line(exchange, seconds, time.time()))
-            except OSError:  # nobody reads, or the disk is full: callers get answers all the same
-                return
-
-
-#: One a process, as standard output is.
-requests = Requests()
-
-
-def configure(stream: TextIO | None = None) -> None:
-    """Send the log to ``stream`` (standard output by default), in the form that suits it."""
-    stream = stream or sys.stdout
-    handler = logging.StreamHandler(stream)
-    handler.setFormatter(logging.Formatter() if stream.isatty() else InJson())
-    log = logging.getLogger("churn")
-    log.handlers[:] = [handler]
-    log.propagate = False
-    log.setLevel(logging.INFO)
-    requests.to(stream)
-
-
-def say(service: Service, settings: Settings) -> None:
-    """Log what is about to be served, and what an operator should know of it."""
-    log = logging.getLogger("churn")
-    model = service.model
-    log.info("model %s from %s, threshold %g", model.version, model.path, service.threshold)
-    if model.unknown:
-        log.warning("the model was made elsewhere: its %s are not known", listed(model.unknown))
-    if model.classes[1] not in LEAVING:
-        log.warning("the probability is that of class %r", model.classes[1])
-    if not settings.api_keys:
-        log.warning("no CHURN_API_KEYS set: anyone who reaches the service may use it")
-
-
-class InJson(logging.Formatter):
-    """A JSON object for each of the other messages."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Return the record as JSON."""
-        told = {"time": _at(int(record.created * 1000)), "level": record.levelname.lower()}
-        told["message"] = record.getMessage()
-        if record.exc_info:
-            told["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(told)
-
-
 def in_json(exchange: Exchange, seconds: float, now: float) -> str:
     """Return an exchange as a line of JSON."""
     said = exchange.said
@@ -138,6 +67,76 @@ def _at(millisecond: int) -> str:
 def _ms(microseconds: int) -> str:
     """Return a time in milliseconds, with three decimals."""
     return f"{microseconds / 1000:.3f}"
+
+
+class Requests:
+    """Writes a line a request.
+
+    They are by far the most, and all of one kind: :mod:`logging` takes longer over one than it
+    takes to score the customer.
+    """
+
+    def __init__(self) -> None:
+        self._write: Callable[[str], object] | None = None
+        self._line = in_json
+
+    def to(self, stream: TextIO) -> None:
+        """Write to ``stream`` from now on: words on a terminal, or else JSON."""
+        self._line = in_words if stream.isatty() else in_json
+        try:
+            # one call a line, so that those of several threads and workers don't mix
+            self._write = partial(_written, stream.fileno())
+        except OSError:  # it has no file behind it
+            self._write = stream.write
+
+    def tell(self, exchange: Exchange, seconds: float) -> None:
+        """Write that an exchange has ended, which took so many seconds."""
+        if self._write is not None:
+            try:
+                self._write(self._line(exchange, seconds, time.time()))
+            except OSError:  # nobody reads, or the disk is full: callers get answers all the same
+                return
+
+
+#: One a process, as standard output is.
+requests = Requests()
+
+
+def configure(stream: TextIO | None = None) -> None:
+    """Send the log to ``stream`` (standard output by default), in the form that suits it."""
+    stream = stream or sys.stdout
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(logging.Formatter() if stream.isatty() else InJson())
+    log = logging.getLogger("churn")
+    log.handlers[:] = [handler]
+    log.propagate = False
+    log.setLevel(logging.INFO)
+    requests.to(stream)
+
+
+def say(service: Service, settings: Settings) -> None:
+    """Log what is about to be served, and what an operator should know of it."""
+    log = logging.getLogger("churn")
+    model = service.model
+    log.info("model %s from %s, threshold %g", model.version, model.path, service.threshold)
+    if model.unknown:
+        log.warning("the model was made elsewhere: its %s are not known", listed(model.unknown))
+    if model.classes[1] not in LEAVING:
+        log.warning("the probability is that of class %r", model.classes[1])
+    if not settings.api_keys:
+        log.warning("no CHURN_API_KEYS set: anyone who reaches the service may use it")
+
+
+class InJson(logging.Formatter):
+    """A JSON object for each of the other messages."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record as JSON."""
+        told = {"time": _at(int(record.created * 1000)), "level": record.levelname.lower()}
+        told["message"] = record.getMessage()
+        if record.exc_info:
+            told["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(told)
 
 
 def _written(file: int, line: str) -> None:

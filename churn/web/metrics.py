@@ -82,8 +82,11 @@ class Metrics:
             for probability in said.probabilities:
                 numbers[self._probabilities[bisect_left(PROBABILITIES, probability)]] += 1
                 numbers[self._probabilities[-1]] += probability
-            numbers[self._leave] += said.churning
-            numbers[self._stay] += said.customers - said.churning
+            churning, customers = said.churning, said.customers
+            if churning:
+                numbers[self._leave] += churning
+            if churning < customers:
+                numbers[self._stay] += customers - churning
             for name, times in said.refused.items():
                 numbers[self._refused.get(name, self._refused[OTHER])] += times
             for name, times in said.outside.items():
