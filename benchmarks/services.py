@@ -131,8 +131,9 @@ def running(service: Service) -> Iterator[Server]:
         command = _command(service, port, folder)
         started = time.monotonic()
         with (folder / "log").open("wb") as log:
+            # no session of its own: Linux would give it half of the CPUs, and the load the other
             process = subprocess.Popen(
-                command, cwd=service.folder, env=_variables(folder), start_new_session=True,
+                command, cwd=service.folder, env=_variables(folder), process_group=0,
                 stdout=subprocess.DEVNULL, stderr=log,
             )  # fmt: skip
         try:
