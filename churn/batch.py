@@ -33,7 +33,7 @@ from churn import sql
 from churn.errors import CustomerError, DataError, Problem, in_words
 from churn.model import Model
 from churn.scorecard import in_short
-from churn.sql import Type
+from churn.sql import Type, quoted_name, quoted_text
 from churn.table import delimiter_of
 
 try:
@@ -295,10 +295,10 @@ class Scoring:
     def _write_rejects(self, table: Table, rejects: Target) -> None:
         self._refusals.flush()
         columns = [*table.columns, *self._notes]
-        typed = ", ".join(f"{_text(each)}: 'VARCHAR'" for each in columns)
+        typed = ", ".join(f"{quoted_text(each)}: 'VARCHAR'" for each in columns)
         refused = f"read_ndjson({_list([self._refusals.name])}, columns = {{{typed}}})"
         with whole(rejects.path) as part:
-            chosen = ", ".join(f"nullif({_quoted(c)}, '') AS {_quoted(c)}" for c in columns)
+            chosen = ", ".join(f"nullif({quoted_name(c)}, '') AS {quoted_name(c)}" for c in columns)
             copy = _copy(f"SELECT {chosen} FROM {refused}", part, rejects, table)
             self._run(copy, lambda _: None)
 
@@ -326,14 +326,15 @@ class Scoring:
         """Make the view ``customers`` of a table."""
         files = _list(table.files)
         if table.format == "csv":
-            names = ", ".join(f"{_text(name)}: 'VARCHAR'" for name in table.columns)
+            names = ", ".join(f"{quoted_text(name)}: 'VARCHAR'" for name in table.columns)
             source = (
                 f"read_csv({files}, columns = {{{names}}}, header = true, auto_detect = false, "
-                f"delim = {_text(table.delimiter)}, quote = '\"', escape = '\"', "
-                f"store_rejects = true, nullstr = {_text(NO_TEXT)}, hive_partitioning = false)"
+                f"delim = {quoted_text(table.delimiter)}, quote = '\"', escape = '\"', "
+                f"store_rejects = true, nullstr = {quoted_text(NO_TEXT)}, "
+                "hive_partitioning = false)"
             )
         elif table.format == "json":
-            names = ", ".join(f"{_text(name)}: 'JSON'" for name in table.columns)
+            names = ", ".join(f"{quoted_text(name)}: 'JSON'" for name in table.columns)
             source = f"read_ndjson({files}, columns = {{{names}}}, hive_partitioning = false)"
         else:
             source = f"read_parquet({files}, hive_partitioning = false)"
@@ -342,8 +343,8 @@ class Scoring:
     def _query(self, table: Table, form: str) -> str:
         """Return the SELECT that scores the view, every row of it looked at again if need be."""
         added = sql.free(table.columns, sql.PROBABILITY, sql.CHURN, "reasons")
-        probability, churn, reasons = map(_quoted, added)
-        columns = [_quoted(each) for each in table.columns]
+        probability, churn, reasons = map(quoted_name, added)
+        columns = [quoted_name(each) for each in table.columns]
         kept = ", ".join(columns)
         shown = kept
         if table.format == "json" != form:  # each value is JSON still, texts in their quotes
@@ -374,7 +375,7 @@ class Scoring:
         a list of all in every row takes ten times as long.
         """
         fields = self.model.schema.fields
-        sizes = [f"abs({_quoted(f'points_{each.name}')}) AS model__size_{at}"
+        sizes = [f"abs({quoted_name(f'points_{each.name}')}) AS model__size_{at}"
                  for at, each in enumerate(fields)]  # fmt: skip
         query = f"SELECT *, {', '.join(sizes)} FROM ({query})"
         told = []
@@ -396,14 +397,14 @@ class Scoring:
         """Yield the expression of each field's reason in words."""
         columns = self.model.schema.check_columns(list(table.columns))
         for each in self.model.schema.fields:
-            value, points = _quoted(f"value_{each.name}"), _quoted(f"points_{each.name}")
+            value, points = quoted_name(f"value_{each.name}"), quoted_name(f"points_{each.name}")
             if each.numeric and each.kind != "number":
                 value = f"CAST({value} AS BIGINT)"
             elif each.numeric and each.missing is not None:  # 0 for a gap, and 0.0 for a 0
-                text = f"coalesce(CAST({_quoted(columns[each.name])} AS VARCHAR), '')"
+                text = f"coalesce(CAST({quoted_name(columns[each.name])} AS VARCHAR), '')"
                 gap = f"NOT regexp_matches({text}, '[0-9]')"
                 value = f"CASE WHEN {gap} THEN '{each.missing}' ELSE format('{{}}', {value}) END"
-            yield f"format('{{}} {{}} ({{:+.2f}})', {_text(each.name)}, {value}, {points})"
+            yield f"format('{{}} {{}} ({{:+.2f}})', {quoted_text(each.name)}, {value}, {points})"
 
     def _seen(self, table: Table) -> dict[str, list[str]]:
         """Return the texts that stand in each column's first rows, where they are few."""
@@ -498,10 +499,12 @@ def _copy(query: str, part: Path, target: Target, table: Table, nothing: str = "
     """Return the statement that writes a query's rows; ``nothing`` is how a CSV spells NULL."""
     options = f"FORMAT {target.format}, USE_TMP_FILE false"
     if target.format == "csv":
-        options += f", HEADER, DELIMITER {_text(table.delimiter)}, NULLSTR {_text(nothing)}"
+        options += (
+            f", HEADER, DELIMITER {quoted_text(table.delimiter)}, NULLSTR {quoted_text(nothing)}"
+        )
     if target.compression and target.format != "parquet":
         options += f", COMPRESSION {target.compression}"
-    return f"COPY ({query}) TO {_text(str(part))} ({options})"
+    return f"COPY ({query}) TO {quoted_text(str(part))} ({options})"
 
 
 @contextmanager
@@ -587,17 +590,6 @@ def _kind(duckdb_type: str) -> Type:
     )
 
 
-def _text(text: str) -> str:
-    """Return a text as SQL has it."""
-    quoted = text.replace("'", "''")
-    return f"'{quoted}'"
-
-
-def _quoted(name: str) -> str:
-    quoted = name.replace('"', '""')
-    return f'"{quoted}"'
-
-
 def _list(files: Iterable[str]) -> str:
     """Return files as SQL has them, their names not being patterns."""
-    return f"[{', '.join(_text(escape(each)) for each in files)}]"
+    return f"[{', '.join(quoted_text(escape(each)) for each in files)}]"

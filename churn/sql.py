@@ -92,7 +92,7 @@ def select(
     ]
     for part in parts:
         part.look_first_for((seen or {}).get(places[part.field.name], ()))
-    kept = [_name(column) for column in columns]
+    kept = [quoted_name(column) for column in columns]
     stripped = [part for part in parts if part.is_stripped_before]
     parsed = [part for part in parts if part.is_parsed_before]
     as_it_is = dialect == "duckdb" and not pretty
@@ -113,8 +113,8 @@ def select(
     probability, churn, unknown = free(columns, PROBABILITY, CHURN, REFUSED)
     chosen = [
         *kept,
-        f"{_PROBABILITY} AS {_name(probability)}",
-        f"{_PROBABILITY} >= {limit} AS {_name(churn)}",
+        f"{_PROBABILITY} AS {quoted_name(probability)}",
+        f"{_PROBABILITY} >= {limit} AS {quoted_name(churn)}",
     ]
     if explain:
         chosen += [each for part in parts for each in part.reason()]
@@ -154,7 +154,7 @@ class _Part:
         self._card = card.points[field.name]
         self._average = card.average[field.name]
         self._kind = kind
-        self._column = _name(column)
+        self._column = quoted_name(column)
         if kind == "text" and dialect in ("postgres", "duckdb"):  # an enum, say, or a date
             self._column = f"CAST({self._column} AS TEXT)"
         if kind == "json":  # DuckDB's, of one value
@@ -216,8 +216,8 @@ class _Part:
         """Return the clean value, and its points against the average customer."""
         name = self.field.name
         return [
-            f"{self.value} AS {_name(f'value_{name}')}",
-            f"{self.point} - {_number(self._average)} AS {_name(f'points_{name}')}",
+            f"{self.value} AS {quoted_name(f'value_{name}')}",
+            f"{self.point} - {_number(self._average)} AS {quoted_name(f'points_{name}')}",
         ]
 
     @property
@@ -234,7 +234,7 @@ class _Part:
         gaps = "NULL"
         if self._kind == "text":
             # not IN: of six texts DuckDB makes a join, and a join puts rows in another order
-            gaps = _lookup(self._text, [(_text(each), told) for each in sorted(GAPS)])
+            gaps = _lookup(self._text, [(quoted_text(each), told) for each in sorted(GAPS)])
         return _case([(f"{self._column} IS NULL", told)], gaps)
 
     def _category_of(self) -> str:
@@ -252,7 +252,7 @@ class _Part:
         ordinary = {text: value for text, value in known.items() if normalise(text) == text}
         if self.field.missing is not None:  # a gap before all else, whatever is known by its name
             ordinary = {**ordinary, **dict.fromkeys(sorted(GAPS), self.field.missing)}
-        dotted = ", ".join(map(_text, _DOTTED))
+        dotted = ", ".join(map(quoted_text, _DOTTED))
         plain = f"LOWER(REPLACE(TRIM({self._column}, {_SPACE}), {dotted}))"
         found = _lookup(f"REPLACE({plain}, ' ', '_')", self._by_text(ordinary))
         odd = {
@@ -263,7 +263,7 @@ class _Part:
         return _case([(nothing, gap)], found) if self.field.missing is not None else found
 
     def _by_text(self, values: Mapping[str, Value]) -> list[tuple[str, str]]:
-        return [(_text(text), self._told(value)) for text, value in values.items()]
+        return [(quoted_text(text), self._told(value)) for text, value in values.items()]
 
     def _number_of(self) -> str:
         if self._kind == "boolean":
@@ -301,7 +301,7 @@ class _Part:
         if self._dialect == "sqlite":
             is_number = _is_number_in_sqlite(text)
         else:
-            is_number = f"{matches}({text}, {_text(_NUMBER)})"
+            is_number = f"{matches}({text}, {quoted_text(_NUMBER)})"
         if self._dialect in ("spark", "databricks"):  # Java's $ stands before a last U+0085, too
             is_number += f" AND NOT {matches}({text}, '[^-+.0-9e]')"
         # a text that some engine can't read after all is refused, and the others go on
@@ -344,18 +344,20 @@ def _translated(query: str, source: str, dialect: str, pretty: bool) -> str:
     return tree.sql(dialect=dialect, pretty=pretty)
 
 
-def _name(column: str) -> str:
+def quoted_name(column: str) -> str:
+    """Return a column's name as SQL has it."""
     quoted = column.replace('"', '""')
     return f'"{quoted}"'
 
 
-def _text(text: str) -> str:
+def quoted_text(text: str) -> str:
+    """Return a text as SQL has it."""
     quoted = text.replace("'", "''")
     return f"'{quoted}'"
 
 
 def _literal(value: Value) -> str:
-    return _text(value) if isinstance(value, str) else _number(value)
+    return quoted_text(value) if isinstance(value, str) else _number(value)
 
 
 def _number(number: float) -> str:
@@ -413,7 +415,7 @@ def _refused(parts: Sequence[_Part]) -> str:
     """Return the names of the fields that were not understood, with commas between."""
     names = ["''"]
     for part in parts:
-        names.append(_case([(f"{part.point} IS NULL", _text(f"{part.field.name}, "))], "''"))
+        names.append(_case([(f"{part.point} IS NULL", quoted_text(f"{part.field.name}, "))], "''"))
     return f"NULLIF(TRIM(({' || '.join(names)}), ', '), '')"
 
 
